@@ -1,5 +1,8 @@
 """The mirror writes what it should, refuses what it cannot convert, and notices an edited line."""
 
+import contextlib
+import importlib.util
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +10,9 @@ from pathlib import Path
 import pytest
 
 TOOL = Path(__file__).parents[1] / "tools" / "mirror.py"
+SPEC = importlib.util.spec_from_file_location("mirror", TOOL)
+mirror = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(mirror)
 
 STORE = '''\
 """Keep entries for a `kv_core.aio` user."""
@@ -63,11 +69,6 @@ class Store:
 @pytest.fixture
 def project(tmp_path):
     """A small project whose sources use every name of the table."""
-    sys.path.insert(0, str(TOOL.parent))
-    try:
-        import mirror
-    finally:
-        sys.path.remove(str(TOOL.parent))
     write(tmp_path, "kv_core/aio/store.py", STORE)
     write(tmp_path, "kv_core/aio/_runtime.py", "from asyncio import sleep as sleep\n")
     write(tmp_path, "kv_core/sync/_runtime.py", "from time import sleep as sleep\n")
@@ -82,10 +83,10 @@ def write(root, name, text):
 
 
 def run(root, *arguments):
-    """Run the tool as people do."""
-    command = [sys.executable, str(TOOL), "--root", str(root), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout + done.stderr
+    """Run the tool, and return its exit status and what it said."""
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(said):
+        status = mirror.main(["--root", str(root), *arguments])
+    return status, said.getvalue()
 
 
 def test_the_sync_side_is_written_and_then_up_to_date(project):
