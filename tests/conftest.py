@@ -88,9 +88,11 @@ def own_redis(start_redis: Callable[[], Server]) -> Server:
 
 
 def uses(item: pytest.Item) -> set[str]:
-    """Return the backends that a test meets: by its fixtures, or by a word of its name or parameters."""
-    fixtures = " ".join(getattr(item, "fixturenames", []))
-    words = set(re.split(r"[^a-z]+", f"{item.nodeid} {fixtures}".lower()))
+    """Return the backends that a test meets: by its fixtures, its file's name, its own name or its parameters."""
+    names = [item.path.stem, item.name.partition("[")[0], *getattr(item, "fixturenames", [])]
+    words = set(re.split(r"[^a-z]+", " ".join(names).lower()))
+    if callspec := getattr(item, "callspec", None):
+        words |= set(callspec.id.split("-"))
     return words.intersection(BACKENDS)
 
 

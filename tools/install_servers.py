@@ -43,9 +43,7 @@ def main() -> None:
     if not wanted:
         print(f"Servers: {', '.join(PACKAGES)} are here.")
     elif shutil.which("apt-get") is None or os.geteuid() != 0:
-        print(
-            f"Servers: no {', '.join(wanted)}, and no apt-get or no root to install them: wheels stand in or tests skip."
-        )
+        print(f"Servers: no {', '.join(wanted)}, and no apt-get or no root: wheels stand in or tests skip.")
     else:
         print(
             f"Servers: installing {', '.join(wanted)} from Debian's packages (not started as services) ...", flush=True
