@@ -1,0 +1,1 @@
+"""Key-value stores behind one protocol, with wrappers that stack."""

@@ -1,0 +1,1 @@
+"""Stores, wrappers, adapters and recipes."""

@@ -1,0 +1,110 @@
+"""redis-py's client for event loops. The twin is `kv_core/sync/_drivers/redis.py`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+from typing_extensions import override
+
+from kv_core.errors import ConfigurationError, MissingDependencyError
+from kv_core.redis_options import MAX_CONNECTIONS, check_url, known_options
+
+try:
+    from redis.asyncio import Redis
+    from redis.asyncio.connection import (
+        URL_QUERY_ARGUMENT_PARSERS,
+        Connection,
+        ConnectionPool,
+        SSLConnection,
+        UnixDomainSocketConnection,
+        parse_url,
+    )
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+except ImportError as error:
+    raise MissingDependencyError("RedisStore needs redis-py: pip install 'kvstack[redis]'") from error
+
+_KNOWN = known_options(
+    Connection, SSLConnection, UnixDomainSocketConnection, parsers=cast("dict[str, Any]", URL_QUERY_ARGUMENT_PARSERS)
+)
+_BYTES: dict[str, Any] = {"NEVER_DECODE": True}  # values are bytes, however the client was configured
+
+
+class _Marked(Connection):
+    """A connection that marks what goes wrong before a command was sent."""
+
+    @override
+    async def connect(self) -> None:
+        try:
+            await super().connect()
+        except BaseException as error:
+            error.kv_unsent = True  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] - read by deadline.unsent
+            raise
+
+
+class _MarkedTLS(_Marked, SSLConnection):
+    pass
+
+
+class _MarkedUnix(_Marked, UnixDomainSocketConnection):
+    pass
+
+
+_MARKED: dict[Any, type[_Marked]] = {SSLConnection: _MarkedTLS, UnixDomainSocketConnection: _MarkedUnix}
+
+
+class Client:
+    """A Redis client with a bounded number of connections."""
+
+    def __init__(self, redis: Redis, max_connections: int = MAX_CONNECTIONS) -> None:
+        self._redis = redis
+        self._gate = asyncio.Semaphore(max_connections)
+
+    async def execute(self, *command: Any) -> Any:
+        """Send one command, and return its reply."""
+        async with self._gate:
+            return await self._redis.execute_command(*command, **_BYTES)  # type: ignore[no-untyped-call] # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - untyped there
+
+    async def pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Send commands in one go, and return their replies; an error stands in its place."""
+        async with self._gate:
+            pipe = self._redis.pipeline(transaction=False)
+            for command in commands:
+                pipe.execute_command(*command, **_BYTES)  # pyright: ignore[reportUnusedCoroutine] - a pipeline only notes it
+            return await pipe.execute(raise_on_error=False)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose(close_connection_pool=True)
+
+
+def check(url: str) -> None:
+    """Refuse a URL that cannot be connected to as it stands; nothing is sent."""
+    check_url("RedisStore", url, _KNOWN)
+    try:
+        parse_url(url)
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"RedisStore: an option in the URL has a value of the wrong kind: {error}") from None
+
+
+def connect(url: str, timeout: float, credential_provider: object) -> Client:
+    """Make a client; it connects when it is used. Deadlines are kept by the caller, so no timeout is set here."""
+    options: dict[str, Any] = dict(parse_url(url))
+    kind = options.pop("connection_class", None)
+    limit = options.pop("max_connections", MAX_CONNECTIONS)
+    if credential_provider is not None:
+        options["credential_provider"] = credential_provider
+    pool = ConnectionPool(
+        connection_class=_MARKED.get(kind, _Marked),
+        max_connections=2**31,  # the gate waits where the pool would raise
+        retry=Retry(NoBackoff(), 0),
+        **{"protocol": 2, "socket_timeout": None, "socket_connect_timeout": None, **options},
+    )
+    return Client(Redis(connection_pool=pool), limit)
+
+
+def borrow(client: Redis) -> Client:
+    """Use a client that the user made."""
+    return Client(client)

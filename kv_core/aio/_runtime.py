@@ -1,0 +1,247 @@
+"""What differs between the sides: waiting, deadlines, threads, one client per event loop.
+
+The twin is `kv_core/sync/_runtime.py`; both export the same names, and both are written by hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from concurrent.futures import ThreadPoolExecutor
+from types import CoroutineType
+from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar, cast
+
+from kv_core.errors import ConfigurationError, StoreClosedError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+C = TypeVar("C")
+
+Op: TypeAlias = Callable[P, Coroutine[Any, Any, T]]
+"""A function that is awaited on this side, and called on the other."""
+
+sleep = asyncio.sleep
+
+BLOCKING_THREADS: Final = 32
+"""How many blocking calls run at once in a process; further ones wait their turn."""
+
+
+async def gather(*calls: Awaitable[T]) -> list[T]:
+    """Make calls at once, and return their results in order; the first error is raised when all have ended."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return cast("list[T]", results)
+
+
+async def within(seconds: float, fn: Op[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call *fn* and end it after *seconds*; a call that never waits costs no timer.
+
+    Raises:
+        TimeoutError: It did not end in time.
+    """
+    call = fn(*args, **kwargs)
+    if not isinstance(call, CoroutineType):
+        call = _coroutine(call)
+    return await _Within(cast("CoroutineType[Any, Any, T]", call), seconds)
+
+
+async def _coroutine(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+class _Within(Generic[T]):
+    """Drive a coroutine by hand: its first step runs at once, and only if it waits is a timer set."""
+
+    __slots__ = ("_call", "_seconds")
+
+    def __init__(self, call: CoroutineType[Any, Any, T], seconds: float) -> None:
+        self._call = call
+        self._seconds = seconds
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        try:
+            waiting = self._call.send(None)
+        except StopIteration as done:
+            return done.value
+        return (yield from self._wait(waiting))
+
+    def _wait(self, waiting: Any) -> Generator[Any, Any, T]:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a deadline needs a running task")
+        call = self._call
+        cancelled_before = task.cancelling()
+        fired = False
+
+        def fire() -> None:
+            nonlocal fired
+            fired = True
+            task.cancel()
+
+        timer = task.get_loop().call_later(self._seconds, fire)
+        try:
+            while True:
+                try:
+                    sent = yield waiting
+                except GeneratorExit:
+                    call.close()
+                    raise
+                except BaseException as thrown:
+                    waiting = call.throw(thrown)
+                else:
+                    waiting = call.send(sent)
+        except StopIteration as done:
+            if fired:
+                task.uncancel()
+            return done.value
+        except asyncio.CancelledError as cancelled:
+            if fired and task.uncancel() <= cancelled_before:
+                raise TimeoutError from cancelled
+            raise
+        except BaseException:
+            if fired:
+                task.uncancel()
+            raise
+        finally:
+            timer.cancel()
+
+
+_executor: ThreadPoolExecutor | None = None
+_executor_lock = threading.Lock()
+
+
+async def run_blocking(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a blocking function in one of a bounded number of threads."""
+    global _executor
+    if _executor is None:
+        with _executor_lock:
+            if _executor is None:
+                _executor = ThreadPoolExecutor(BLOCKING_THREADS, thread_name_prefix="kv-blocking")
+    return await asyncio.get_running_loop().run_in_executor(_executor, lambda: fn(*args, **kwargs))
+
+
+class PerLoop(Generic[C]):
+    """One client for each event loop, made on first use and closed when its loop ends.
+
+    A generator is left suspended on the loop: `asyncio.run` and every runner that calls `shutdown_asyncgens`
+    closes it at the end, while the client can still wait for its sockets. After a fork the child starts anew.
+    """
+
+    def __init__(self, make: Callable[[], C], close: Op[[C], object]) -> None:
+        self._make = make
+        self._close = close
+        self._by_loop: dict[asyncio.AbstractEventLoop, tuple[C, AsyncGenerator[None, None]]] = {}
+        self._closed = False
+        _live.add(self)
+
+    def current(self) -> C | None:
+        """Return the client of the running loop, or None if it has none yet."""
+        found = self._by_loop.get(asyncio.get_running_loop())
+        return None if found is None else found[0]
+
+    async def open(self) -> C:
+        """Return the client of the running loop; make it if there is none.
+
+        Raises:
+            StoreClosedError: `close` was called.
+        """
+        if self._closed:
+            raise StoreClosedError("The store was closed; make a new one.")
+        loop = asyncio.get_running_loop()
+        for ended in [known for known in self._by_loop if known.is_closed()]:
+            self._by_loop.pop(ended, None)
+        client = self.current()
+        if client is None:
+            client = self._make()
+            keeper = self._keep(loop, client)
+            self._by_loop[loop] = client, keeper  # nothing waits between look-up and entry: one client a loop
+            await anext(keeper)
+        return client
+
+    async def _keep(self, loop: asyncio.AbstractEventLoop, client: C) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self._by_loop.pop(loop, None)
+            await self._close(client)
+
+    async def close(self) -> None:
+        """Close every loop's client, each in its own loop; closing twice is closing once."""
+        self._closed = True
+        here = asyncio.get_running_loop()
+        for loop, (_, keeper) in list(self._by_loop.items()):
+            if loop is here:
+                await keeper.aclose()
+            elif loop.is_running():
+                closing = asyncio.run_coroutine_threadsafe(_aclose(keeper), loop)
+                await asyncio.wrap_future(closing)
+            else:
+                self._by_loop.pop(loop, None)
+
+    def forget(self) -> None:
+        """Drop the clients without closing them, as a child does with its parent's after a fork."""
+        _graves.append(self._by_loop)  # never collected, or the parent's sockets would be closed
+        self._by_loop = {}
+
+
+async def _aclose(keeper: AsyncGenerator[None, None]) -> None:
+    await keeper.aclose()
+
+
+class Borrowed(Generic[C]):
+    """A client that the user made: never closed here, and bound to the first loop it is used in."""
+
+    def __init__(self, client: C) -> None:
+        self._client = client
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    def current(self) -> C | None:
+        """Return the client if it may be used in the running loop, else None."""
+        return self._client if self._loop is asyncio.get_running_loop() and not self._closed else None
+
+    async def open(self) -> C:
+        """Return the client, and bind it to the running loop.
+
+        Raises:
+            StoreClosedError: `close` was called.
+            ConfigurationError: The client belongs to another loop.
+        """
+        if self._closed:
+            raise StoreClosedError("The store was closed; make a new one.")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        if self._loop is not loop:
+            raise ConfigurationError(
+                "The client that was passed in belongs to another event loop; pass a url= instead, "
+                "so that the store makes a client for each loop."
+            )
+        return self._client
+
+    async def close(self) -> None:
+        """Let go of the client, which stays open."""
+        self._closed = True
+
+
+Clients: TypeAlias = PerLoop[C] | Borrowed[C]
+
+_live: weakref.WeakSet[PerLoop[Any]] = weakref.WeakSet()
+_graves: list[object] = []
+
+
+def _after_fork_in_child() -> None:
+    global _executor, _executor_lock
+    _graves.append(_executor)
+    _executor, _executor_lock = None, threading.Lock()
+    for clients in list(_live):
+        clients.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

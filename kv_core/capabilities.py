@@ -1,0 +1,115 @@
+"""List the operations of the protocol, and tell which of them a stack really has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar, cast
+
+from kv_core.errors import UnsupportedOperationError
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What wrappers and tests need to know of an operation.
+
+    Attributes:
+        name: The method's name.
+        writes: It changes what is stored.
+        reads_value: It returns stored values, or depends on them.
+        writes_value: It carries a value.
+        has_ttl: It carries a ttl.
+        bulk: It takes several keys.
+        repeatable: Making it twice leaves what making it once leaves, so it may be repeated after an unknown outcome.
+        through: The operation by which it can be made one key at a time, or from which its answer can be taken.
+    """
+
+    name: str
+    writes: bool = False
+    reads_value: bool = False
+    writes_value: bool = False
+    has_ttl: bool = False
+    bulk: bool = False
+    repeatable: bool = False
+    through: str | None = None
+
+
+OPERATIONS: Final = {
+    operation.name: operation
+    for operation in (
+        Operation("get", reads_value=True, repeatable=True),
+        Operation("get_many", reads_value=True, bulk=True, repeatable=True, through="get"),
+        Operation("ttl", reads_value=True, repeatable=True, through="get"),
+        Operation("ttl_many", reads_value=True, bulk=True, repeatable=True, through="ttl"),
+        Operation("put", writes=True, writes_value=True, has_ttl=True, repeatable=True),
+        Operation("put_many", writes=True, writes_value=True, has_ttl=True, bulk=True, repeatable=True, through="put"),
+        Operation("delete", writes=True, repeatable=True),
+        Operation("delete_many", writes=True, bulk=True, through="delete"),
+        Operation("put_if_absent", writes=True, writes_value=True, has_ttl=True),
+        Operation("put_if_present", writes=True, writes_value=True, has_ttl=True),
+        Operation("get_with_revision", reads_value=True, repeatable=True),
+        Operation("put_if_unchanged", writes=True, writes_value=True, has_ttl=True),
+        Operation("delete_if_unchanged", writes=True),
+        Operation("touch", writes=True, has_ttl=True),
+        Operation("increment", writes=True, reads_value=True, writes_value=True, has_ttl=True),
+        Operation("keys", repeatable=True),
+        Operation("iter_keys", repeatable=True),
+        Operation("collections", repeatable=True),
+        Operation("destroy_collection", writes=True),
+        Operation("destroy", writes=True),
+        Operation("cull", writes=True),
+        Operation("ping", repeatable=True),
+    )
+}
+"""Every operation, by name: the one list that stores, wrappers and tests walk."""
+
+BASIC: Final = frozenset(("get", "get_many", "ttl", "ttl_many", "put", "put_many", "delete", "delete_many"))
+"""What every store has."""
+
+SEGMENTS: Final = {
+    "KeyValue": BASIC,
+    "ConditionalPut": frozenset(("put_if_absent", "put_if_present")),
+    "Revisions": frozenset(("get_with_revision", "put_if_unchanged", "delete_if_unchanged")),
+    "Touch": frozenset(("touch",)),
+    "Increment": frozenset(("increment",)),
+    "Enumerate": frozenset(("keys", "iter_keys", "collections")),
+    "Destroy": frozenset(("destroy_collection", "destroy")),
+    "Cull": frozenset(("cull",)),
+    "Ping": frozenset(("ping",)),
+    "Store": frozenset(OPERATIONS),
+}
+"""The operations of each protocol, by the name that both sides share."""
+
+ALL: Final = frozenset(OPERATIONS)
+
+S = TypeVar("S")
+
+
+def capabilities(store: object) -> frozenset[str]:
+    """Return the names of the operations that *store*, with all its wrappers, really has."""
+    told = getattr(store, "_capabilities", None)
+    if told is not None:
+        return cast("frozenset[str]", told())
+    return frozenset(name for name in OPERATIONS if callable(getattr(store, name, None)))
+
+
+def require(store: object, segment: type[S]) -> S:
+    """Return *store* narrowed to *segment*, a protocol such as `AsyncTouch`.
+
+    Raises:
+        UnsupportedOperationError: The stack lacks one of its operations; the text names the part that lacks it.
+    """
+    wanted = SEGMENTS[segment.__name__.removeprefix("Async")]
+    for name in sorted(wanted - capabilities(store)):
+        raise unsupported(store, name)
+    return cast("Any", store)
+
+
+def unsupported(store: object, operation: str) -> UnsupportedOperationError:
+    """Return the error that says which part of the stack lacks *operation*."""
+    culprit = store
+    inner = getattr(culprit, "key_value", None)
+    while inner is not None and operation not in capabilities(inner):
+        culprit, inner = inner, getattr(inner, "key_value", None)
+    name = type(culprit).__name__
+    reason = f"{name} withdraws it" if hasattr(culprit, "key_value") else f"{name} does not have it"
+    return UnsupportedOperationError(f"This stack cannot {operation}: {reason}. See capabilities(store).")

@@ -1,0 +1,56 @@
+"""Carry the moment by which a call has to end to everything that works on it."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from time import monotonic
+from typing import Final
+
+from kv_core.errors import StoreTimeoutError
+
+DEADLINE: Final[ContextVar[float | None]] = ContextVar("kv_deadline", default=None)
+"""On the monotonic clock, in seconds; None: no deadline beyond the store's own timeout."""
+
+
+def left(timeout: float) -> float:
+    """Return how many of *timeout* seconds the current call still has.
+
+    Raises:
+        StoreTimeoutError: None are left; nothing was sent.
+    """
+    deadline = DEADLINE.get()
+    if deadline is None:
+        return timeout
+    seconds = deadline - monotonic()
+    if seconds <= 0:
+        raise StoreTimeoutError("The call's deadline had passed before the store was asked.", outcome="not_applied")
+    return min(seconds, timeout)
+
+
+class deadline:  # noqa: N801 - reads as a statement: `with deadline(2.0):`
+    """Let what is called inside the block end within *seconds*, or by an earlier deadline that already holds."""
+
+    __slots__ = ("_seconds", "_token")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        now = monotonic()
+        outer = DEADLINE.get()
+        if outer is not None and outer <= now:
+            raise StoreTimeoutError("The call's deadline had passed before the store was asked.", outcome="not_applied")
+        end = now + self._seconds
+        self._token = DEADLINE.set(end if outer is None or end < outer else outer)
+
+    def __exit__(self, *exc: object) -> None:
+        DEADLINE.reset(self._token)
+
+
+def unsent(error: BaseException | None) -> bool:
+    """Say whether a driver marked this error, or one that led to it, as raised before anything was sent."""
+    while error is not None:
+        if getattr(error, "kv_unsent", False):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,134 @@
+"""redis-py's blocking client. The twin is `kv_core/aio/_drivers/redis.py`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, cast
+
+from typing_extensions import override
+
+from kv_core.deadline import left
+from kv_core.errors import ConfigurationError, MissingDependencyError, StoreTimeoutError
+from kv_core.redis_options import MAX_CONNECTIONS, check_url, known_options
+
+try:
+    from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.connection import (
+        URL_QUERY_ARGUMENT_PARSERS,
+        Connection,
+        ConnectionPool,
+        SSLConnection,
+        UnixDomainSocketConnection,
+        parse_url,
+    )
+    from redis.retry import Retry
+except ImportError as error:
+    raise MissingDependencyError("RedisStore needs redis-py: pip install 'kvstack[redis]'") from error
+
+_KNOWN = known_options(
+    Connection, SSLConnection, UnixDomainSocketConnection, parsers=cast("dict[str, Any]", URL_QUERY_ARGUMENT_PARSERS)
+)
+_BYTES: dict[str, Any] = {"NEVER_DECODE": True}  # values are bytes, however the client was configured
+_LONGEST = 3600.0
+
+
+class _Timely(Connection):
+    """A connection whose socket timeouts are what is left of the call's deadline."""
+
+    @override
+    def connect(self) -> None:
+        self._hurry()
+        try:
+            super().connect()
+        except BaseException as error:
+            error.kv_unsent = True  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] - read by deadline.unsent
+            raise
+
+    @override
+    def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        self._hurry()
+        super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]
+
+    def _hurry(self) -> None:
+        seconds = left(_LONGEST)
+        self.socket_timeout = self.socket_connect_timeout = seconds
+        if self._sock:
+            self._sock.settimeout(seconds)
+
+
+class _TimelyTLS(_Timely, SSLConnection):
+    pass
+
+
+class _TimelyUnix(_Timely, UnixDomainSocketConnection):
+    pass
+
+
+_TIMELY: dict[Any, type[_Timely]] = {SSLConnection: _TimelyTLS, UnixDomainSocketConnection: _TimelyUnix}
+
+
+class Client:
+    """A Redis client with a bounded number of connections."""
+
+    def __init__(self, redis: Redis, max_connections: int = MAX_CONNECTIONS) -> None:
+        self._redis = redis
+        self._gate = threading.Semaphore(max_connections)
+
+    def execute(self, *command: Any) -> Any:
+        """Send one command, and return its reply."""
+        self._enter()
+        try:
+            return self._redis.execute_command(*command, **_BYTES)  # type: ignore[no-untyped-call] # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - untyped there
+        finally:
+            self._gate.release()
+
+    def pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Send commands in one go, and return their replies; an error stands in its place."""
+        self._enter()
+        try:
+            pipe = self._redis.pipeline(transaction=False)
+            for command in commands:
+                pipe.execute_command(*command, **_BYTES)
+            return pipe.execute(raise_on_error=False)
+        finally:
+            self._gate.release()
+
+    def _enter(self) -> None:
+        if not self._gate.acquire(blocking=False) and not self._gate.acquire(timeout=left(_LONGEST)):
+            raise StoreTimeoutError("All connections were busy until the call's deadline.", outcome="not_applied")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.connection_pool.disconnect()
+
+
+def check(url: str) -> None:
+    """Refuse a URL that cannot be connected to as it stands; nothing is sent."""
+    check_url("RedisStore", url, _KNOWN)
+    try:
+        parse_url(url)
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"RedisStore: an option in the URL has a value of the wrong kind: {error}") from None
+
+
+def connect(url: str, timeout: float, credential_provider: object) -> Client:
+    """Make a client; it connects when it is used, and each call has what is left of its deadline."""
+    options: dict[str, Any] = dict(parse_url(url))
+    kind = options.pop("connection_class", None)
+    limit = options.pop("max_connections", MAX_CONNECTIONS)
+    if credential_provider is not None:
+        options["credential_provider"] = credential_provider
+    pool = ConnectionPool(
+        connection_class=_TIMELY.get(kind, _Timely),
+        max_connections=2**31,  # the gate waits where the pool would raise
+        retry=Retry(NoBackoff(), 0),
+        **{"protocol": 2, **options, "socket_timeout": timeout, "socket_connect_timeout": timeout},
+    )
+    return Client(Redis(connection_pool=pool), limit)
+
+
+def borrow(client: Redis) -> Client:
+    """Use a client that the user made."""
+    return Client(client)

@@ -1,0 +1,128 @@
+"""What differs between the sides: waiting, deadlines, threads, one client per process.
+
+The twin is `kv_core/aio/_runtime.py`; both export the same names, and both are written by hand.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
+
+from kv_core.deadline import deadline
+from kv_core.errors import StoreClosedError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+C = TypeVar("C")
+
+Op: TypeAlias = Callable[P, T]
+"""A function that is called on this side, and awaited on the other."""
+
+sleep = time.sleep
+
+
+def gather(*results: T) -> list[T]:
+    """Return the results of calls that have been made one after the other."""
+    return list(results)
+
+
+def within(seconds: float, fn: Op[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call *fn* with a deadline that the stores' clients turn into socket timeouts.
+
+    Raises:
+        TimeoutError: It did not end in time, or there was no time left to begin.
+    """
+    with deadline(seconds):
+        return fn(*args, **kwargs)
+
+
+def run_blocking(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a blocking function."""
+    return fn(*args, **kwargs)
+
+
+class PerLoop(Generic[C]):
+    """One client for each process, made on first use. After a fork the child starts anew."""
+
+    def __init__(self, make: Callable[[], C], close: Op[[C], object]) -> None:
+        self._make = make
+        self._close = close
+        self._client: C | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+        _live.add(self)
+
+    def current(self) -> C | None:
+        """Return the client, or None if there is none yet."""
+        return self._client
+
+    def open(self) -> C:
+        """Return the client; make it if there is none.
+
+        Raises:
+            StoreClosedError: `close` was called.
+        """
+        with self._lock:
+            if self._closed:
+                raise StoreClosedError("The store was closed; make a new one.")
+            if self._client is None:
+                self._client = self._make()
+            return self._client
+
+    def close(self) -> None:
+        """Close the client; closing twice is closing once."""
+        with self._lock:
+            self._closed = True
+            client, self._client = self._client, None
+        if client is not None:
+            self._close(client)
+
+    def forget(self) -> None:
+        """Drop the client without closing it, as a child does with its parent's after a fork."""
+        _graves.append(self._client)  # never collected, or the parent's sockets would be closed
+        self._client, self._lock = None, threading.Lock()
+
+
+class Borrowed(Generic[C]):
+    """A client that the user made: never closed here."""
+
+    def __init__(self, client: C) -> None:
+        self._client = client
+        self._closed = False
+
+    def current(self) -> C | None:
+        """Return the client, or None if the store was closed."""
+        return None if self._closed else self._client
+
+    def open(self) -> C:
+        """Return the client.
+
+        Raises:
+            StoreClosedError: `close` was called.
+        """
+        if self._closed:
+            raise StoreClosedError("The store was closed; make a new one.")
+        return self._client
+
+    def close(self) -> None:
+        """Let go of the client, which stays open."""
+        self._closed = True
+
+
+Clients: TypeAlias = PerLoop[C] | Borrowed[C]
+
+_live: weakref.WeakSet[PerLoop[Any]] = weakref.WeakSet()
+_graves: list[object] = []
+
+
+def _after_fork_in_child() -> None:
+    for clients in list(_live):
+        clients.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
