@@ -34,7 +34,16 @@ HANDWRITTEN = (
 # What a name is called on the sync side: one line each, also applied to the words of strings, docstrings and comments.
 # A name that no source uses is an error, and so is an `AsyncSomething` in a source that is not listed here.
 NAMES = {
+    "AsyncConditionalPut": "ConditionalPut",
+    "AsyncCull": "Cull",
+    "AsyncDestroy": "Destroy",
+    "AsyncEnumerate": "Enumerate",
+    "AsyncIncrement": "Increment",
     "AsyncKeyValue": "KeyValue",
+    "AsyncPing": "Ping",
+    "AsyncRevisions": "Revisions",
+    "AsyncStore": "Store",
+    "AsyncTouch": "Touch",
 }
 
 # The same for several tokens at once.
