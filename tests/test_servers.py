@@ -20,6 +20,7 @@ def run_pytest(folder, source, **environment):
     (folder / "test_it.py").write_text(textwrap.dedent(source))
     (folder / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\npythonpath = .\n")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("KV_")}
+    clean["TMPDIR"] = str(folder)  # a run that is killed leaves its servers' folders
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_it.py"]
     done = subprocess.run(
         command, cwd=folder, env=clean | environment, capture_output=True, text=True, check=False, timeout=60
