@@ -1,11 +1,98 @@
-"""Turn what settings say into the objects that constructors take."""
+"""Turn what settings say into what constructors take: by the constructor's annotations, never by looks."""
 
 from __future__ import annotations
 
+import inspect
+import os
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
+from typing import Any, Union, cast, get_args, get_origin
 
 from kv_core.errors import ConfigurationError
+
+_TRUE = frozenset(("true", "1", "yes", "on"))
+_FALSE = frozenset(("false", "0", "no", "off"))
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """Return a hint that names the nearest of *known*, or all of them."""
+    names = sorted(known)
+    near = get_close_matches(given, names, n=1)
+    if near:
+        return f"Did you mean {near[0]!r}?"
+    return f"Known: {', '.join(names)}." if names else ""
+
+
+def parameters(kind: Callable[..., object]) -> dict[str, inspect.Parameter]:
+    """Return the public parameters of a constructor by name, with their annotations resolved."""
+    found = inspect.signature(kind, eval_str=True).parameters
+    return {
+        name: parameter
+        for name, parameter in found.items()
+        if not name.startswith("_") and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    }
+
+
+def coerce(value: Any, annotation: Any) -> Any:
+    """Return *value* as a constructor wants it: text, which URLs and the environment give, becomes a number or a bool.
+
+    Raises:
+        ValueError: The text cannot be read as what the annotation asks for.
+    """
+    if not isinstance(value, str):
+        return value
+    wanted = _members(annotation)
+    if str in wanted or not wanted & {int, float, bool}:
+        return value
+    text = value.strip()
+    if types.NoneType in wanted and text.lower() in ("none", ""):
+        return None
+    if bool in wanted and text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    for kind in (int, float):
+        if kind in wanted:
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+    names = " or ".join(sorted(kind.__name__ for kind in wanted if kind is not types.NoneType))
+    raise ValueError(f"wants {names}, and this text is not one")
+
+
+def takes_store(annotation: Any) -> bool:
+    """Say whether a parameter wants a store, so that settings may name a stack there."""
+    return any(
+        getattr(kind, "__name__", "").removeprefix("Async") in ("KeyValue", "Store") for kind in _members(annotation)
+    )
+
+
+def _members(annotation: Any) -> set[Any]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return {member for part in get_args(annotation) for member in _members(part)}
+    return {get_origin(annotation) or annotation}
+
+
+def from_environment(value: Any) -> Any:
+    """Return *value* with every `"env:NAME"` in it, lists and dicts included, replaced by that variable.
+
+    Raises:
+        LookupError: A variable is not set; the text is its name.
+    """
+    if isinstance(value, str):
+        if not value.startswith("env:"):
+            return value
+        name = value.removeprefix("env:")
+        if name not in os.environ:
+            raise LookupError(name)
+        return os.environ[name]
+    if isinstance(value, Mapping):
+        mapping = cast("Mapping[Any, Any]", value)
+        return {key: from_environment(item) for key, item in mapping.items()}
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return [from_environment(item) for item in cast("Sequence[Any]", value)]
+    return value
 
 
 def load_object(given: Any, name: str) -> Any:
@@ -16,8 +103,9 @@ def load_object(given: Any, name: str) -> Any:
     """
     if not isinstance(given, str):
         return given
-    module, _, attribute = given.rpartition(".")
+    module, _, attribute = given.replace(":", ".").rpartition(".")
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(f"{name}: there is no {given!r}; give a dotted path such as 'app.keys.provider'.") from error
+        message = f"{name}: there is no {given!r}; give a dotted path such as 'app.keys.provider'."
+        raise ConfigurationError(message) from error

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import CoroutineType
 from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar, cast
 
+from kv_core.deadline import deadline
 from kv_core.errors import ConfigurationError, StoreClosedError
 
 P = ParamSpec("P")
@@ -42,12 +43,17 @@ async def within(seconds: float, fn: Op[P, T], /, *args: P.args, **kwargs: P.kwa
     """Call *fn* and end it after *seconds*; a call that never waits costs no timer.
 
     Raises:
-        TimeoutError: It did not end in time.
+        TimeoutError: It did not end in time, or an earlier deadline had passed before it began.
     """
-    call = fn(*args, **kwargs)
-    if not isinstance(call, CoroutineType):
-        call = _coroutine(call)
-    return await _Within(cast("CoroutineType[Any, Any, T]", call), seconds)
+    with deadline(seconds):
+        call = fn(*args, **kwargs)
+        if not isinstance(call, CoroutineType):
+            call = _coroutine(call)
+        return await _Within(cast("CoroutineType[Any, Any, T]", call), seconds)
+
+
+interrupting = within
+"""Like `within`; on the other side it ends a call that knows no deadline, too."""
 
 
 async def _coroutine(awaitable: Awaitable[T]) -> T:

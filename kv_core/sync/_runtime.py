@@ -10,9 +10,12 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
 
-from kv_core.deadline import deadline
+from kv_core.deadline import deadline, left
 from kv_core.errors import StoreClosedError
 
 P = ParamSpec("P")
@@ -23,6 +26,9 @@ Op: TypeAlias = Callable[P, T]
 """A function that is called on this side, and awaited on the other."""
 
 sleep = time.sleep
+
+BLOCKING_THREADS: Final = 32
+"""How many calls that may be interrupted run at once in a process; further ones wait their turn."""
 
 
 def gather(*results: T) -> list[T]:
@@ -38,6 +44,34 @@ def within(seconds: float, fn: Op[P, T], /, *args: P.args, **kwargs: P.kwargs) -
     """
     with deadline(seconds):
         return fn(*args, **kwargs)
+
+
+def interrupting(seconds: float, fn: Op[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call *fn* in one of a bounded number of threads, and stop waiting for it after *seconds*; it may still go on.
+
+    Raises:
+        TimeoutError: It did not end in time.
+    """
+    global _executor
+    with _executor_lock:
+        if _executor is None:
+            _executor = ThreadPoolExecutor(BLOCKING_THREADS, thread_name_prefix="kv-interrupting")
+        executor = _executor
+    with deadline(seconds):
+        context = copy_context()
+        future = executor.submit(context.run, partial(fn, *args, **kwargs))
+        try:
+            return future.result(left(seconds))
+        except TimeoutError as error:
+            if future.done():
+                raise
+            if future.cancel():
+                error.kv_unsent = True  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] - read by deadline.unsent
+            raise
+
+
+_executor: ThreadPoolExecutor | None = None
+_executor_lock = threading.Lock()
 
 
 def run_blocking(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -120,6 +154,9 @@ _graves: list[object] = []
 
 
 def _after_fork_in_child() -> None:
+    global _executor, _executor_lock
+    _graves.append(_executor)
+    _executor, _executor_lock = None, threading.Lock()
     for clients in list(_live):
         clients.forget()
 

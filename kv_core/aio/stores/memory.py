@@ -53,7 +53,7 @@ class MemoryStore(BaseStore):
         self._limit = max_entries_per_collection
         self._bounded = self._limit is not None
         self._now = _clock.monotonic
-        self._table = named_table(name) if name else _shared or MemoryTable()
+        self._table = named_table(name) if name else MemoryTable() if _shared is None else _shared
 
     @staticmethod
     def _share() -> MemoryTable:

@@ -1,0 +1,1 @@
+"""What several frameworks need, once."""

@@ -1,0 +1,1 @@
+"""Behaviours that stack: one file for each wrapper."""

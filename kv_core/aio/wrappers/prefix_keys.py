@@ -1,0 +1,64 @@
+"""Keep several users of one store apart by prefixing their keys."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from kv_core.address import check_key, escape
+from kv_core.aio.protocols import AsyncKeyValue
+from kv_core.aio.wrappers._names import Address, NameWrapper
+from kv_core.errors import ConfigurationError, InvalidKeyError
+from kv_core.spellings import also
+
+
+class PrefixKeysWrapper(NameWrapper):
+    """Keep the entry `user:123` as `app1:user:123`.
+
+    `%`, `:` and the separator are percent-escaped in the prefix, so two wrappers of one store with different prefixes
+    and the same separator never meet.
+    """
+
+    @also(store="key_value")
+    def __init__(self, key_value: AsyncKeyValue, prefix: str, separator: str = ":") -> None:
+        """Wrap a store.
+
+        Args:
+            key_value: The store.
+            prefix: What to put before every key.
+            separator: What stands between the two.
+
+        Raises:
+            ConfigurationError: The prefix or the separator is empty, or not text that UTF-8 can encode.
+        """
+        self.key_value = key_value
+        self.prefix = prefix
+        self.separator = separator
+        self._start = prefixed("PrefixKeysWrapper", prefix, separator)
+
+    @override
+    def _name(self, address: Address) -> Address:
+        collection, key = address
+        return collection, self._start + key
+
+    @override
+    def _original(self, address: Address) -> Address | None:
+        collection, key = address
+        return (collection, key[len(self._start) :]) if key.startswith(self._start) else None
+
+
+def prefixed(wrapper: str, prefix: str, separator: str) -> str:
+    """Return what names begin with: the prefix, escaped, and the separator.
+
+    Raises:
+        ConfigurationError: One of them is empty, or not text that UTF-8 can encode.
+    """
+    for name, text in (("prefix", prefix), ("separator", separator)):
+        try:
+            check_key(text)
+        except InvalidKeyError as error:
+            raise ConfigurationError(f"{wrapper}: {name}: {error}") from error
+        if not text:
+            raise ConfigurationError(f"{wrapper}: {name} is empty; leave the wrapper out if nothing is to be prefixed.")
+    if "%" in separator:
+        raise ConfigurationError(f"{wrapper}: the separator holds no %, by which prefixes are escaped.")
+    return escape(prefix, ":" + separator) + separator

@@ -1,0 +1,194 @@
+"""Count operations: exactly under threads, and in bounded memory. The twins of both sides share the counters."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from dataclasses import dataclass, field
+from typing import Final
+
+MAX_COLLECTIONS: Final = 1000
+"""How many collections are counted apart; what comes later is counted under `OTHER`."""
+OTHER: Final = "(other)"
+
+_READS: Final = frozenset(("get", "get_many", "ttl", "ttl_many", "get_with_revision"))
+_STEPS: Final = 4  # buckets for each doubling of the latency: a percentile is at most 25 % too high
+_BUCKETS: Final = 45 * _STEPS  # up to 2**45 ns, ten hours
+
+
+@dataclass(slots=True)
+class OperationStatistics:
+    """How often one operation was made, and how it went.
+
+    Attributes:
+        count: Calls, failed ones included.
+        hits: Keys for which there was an entry.
+        misses: Keys for which there was none.
+        errors: Calls that raised.
+        seconds: Their latencies added up.
+    """
+
+    count: int = 0
+    hits: int = 0
+    misses: int = 0
+    errors: int = 0
+    seconds: float = 0.0
+    _latencies: list[int] = field(default_factory=lambda: [0] * _BUCKETS, repr=False)
+
+    def hit_rate(self) -> float:
+        """Return the share of keys that had an entry, 0.0 before the first."""
+        asked = self.hits + self.misses
+        return self.hits / asked if asked else 0.0
+
+    def percentile(self, percent: float) -> float:
+        """Return the latency, in seconds, that *percent* of the calls did not pass; 0.0 before the first."""
+        wanted = self.count * percent / 100
+        seen = 0
+        for bucket, number in enumerate(self._latencies):
+            seen += number
+            if number and seen >= wanted:
+                return _upper_bound(bucket)
+        return 0.0
+
+    def _add(self, hits: int, misses: int, errors: int, seconds: float, bucket: int) -> None:
+        self.count += 1
+        self.hits += hits
+        self.misses += misses
+        self.errors += errors
+        self.seconds += seconds
+        self._latencies[bucket] += 1
+
+    def _copy(self) -> OperationStatistics:
+        return OperationStatistics(
+            self.count, self.hits, self.misses, self.errors, self.seconds, list(self._latencies)
+        )
+
+
+@dataclass(slots=True)
+class Statistics:
+    """The counters of a stack, or of one collection, as they stood when they were asked for.
+
+    Attributes:
+        operations: What is counted for each operation, by its name.
+        collections: The same for each collection, by its name.
+    """
+
+    operations: dict[str, OperationStatistics] = field(default_factory=dict[str, OperationStatistics])
+    collections: dict[str, Statistics] = field(default_factory=dict[str, "Statistics"], repr=False)
+
+    def operation(self, name: str) -> OperationStatistics:
+        """Return the counters of an operation, all zero if it was not made."""
+        return self.operations.get(name) or OperationStatistics()
+
+    def get_collection(self, name: str) -> Statistics:
+        """Return the counters of a collection, all zero if nothing was done in it."""
+        return self.collections.get(name) or Statistics()
+
+    @property
+    def count(self) -> int:
+        """All calls."""
+        return sum(operation.count for operation in self.operations.values())
+
+    @property
+    def errors(self) -> int:
+        """All calls that raised."""
+        return sum(operation.errors for operation in self.operations.values())
+
+    @property
+    def hits(self) -> int:
+        """Keys that were read and had an entry."""
+        return sum(operation.hits for name, operation in self.operations.items() if name in _READS)
+
+    @property
+    def misses(self) -> int:
+        """Keys that were read and had no entry."""
+        return sum(operation.misses for name, operation in self.operations.items() if name in _READS)
+
+    def hit_rate(self) -> float:
+        """Return the share of read keys that had an entry, 0.0 before the first."""
+        asked = self.hits + self.misses
+        return self.hits / asked if asked else 0.0
+
+
+class Counters:
+    """The counters themselves."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._total: dict[str, OperationStatistics] = {}
+        self._collections: dict[str, dict[str, OperationStatistics]] = {}
+        _live.add(self)
+
+    def record(
+        self, operation: str, collection: str | None, seconds: float, *, hits: int = 0, misses: int = 0, error: bool = False
+    ) -> None:
+        """Count one call.
+
+        Args:
+            operation: Its name.
+            collection: The collection it was about, if it was about one.
+            seconds: How long it took.
+            hits: Keys for which there was an entry.
+            misses: Keys for which there was none.
+            error: Whether it raised.
+        """
+        bucket = _bucket(seconds)
+        with self._lock:
+            total = self._total.get(operation)
+            if total is None:
+                total = self._total[operation] = OperationStatistics()
+            total._add(hits, misses, error, seconds, bucket)  # pyright: ignore[reportPrivateUsage] - of this module
+            if collection is not None:
+                here = self._collections.get(collection)
+                if here is None:
+                    name = collection if len(self._collections) < MAX_COLLECTIONS else OTHER
+                    here = self._collections.setdefault(name, {})
+                one = here.get(operation)
+                if one is None:
+                    one = here[operation] = OperationStatistics()
+                one._add(hits, misses, error, seconds, bucket)  # pyright: ignore[reportPrivateUsage] - of this module
+
+    def read(self) -> Statistics:
+        """Return a copy of all counters as of one moment."""
+        with self._lock:
+            return Statistics(
+                _copies(self._total), {name: Statistics(_copies(here)) for name, here in self._collections.items()}
+            )
+
+    def reset(self) -> None:
+        """Begin again from zero."""
+        with self._lock:
+            self._total = {}
+            self._collections = {}
+
+    def renew_lock(self) -> None:
+        """Take a new lock, as a child has to after a fork."""
+        self._lock = threading.Lock()
+
+
+def _copies(operations: dict[str, OperationStatistics]) -> dict[str, OperationStatistics]:
+    return {name: one._copy() for name, one in operations.items()}  # pyright: ignore[reportPrivateUsage] - of this module
+
+
+def _bucket(seconds: float) -> int:
+    nanoseconds = int(seconds * 1e9) | _STEPS
+    doublings = nanoseconds.bit_length() - 3
+    return min(doublings * _STEPS + ((nanoseconds >> doublings) & (_STEPS - 1)), _BUCKETS - 1)
+
+
+def _upper_bound(bucket: int) -> float:
+    doublings, step = divmod(bucket, _STEPS)
+    return ((_STEPS + step + 1) << doublings) / 1e9
+
+
+_live: weakref.WeakSet[Counters] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for counters in list(_live):
+        counters.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,88 @@
+"""Know the stores and wrappers that settings can name, ours and those of other distributions.
+
+Others add theirs by entry points of the groups `kvstack.stores` (named by URL scheme) and `kvstack.wrappers`
+(named as in settings); each loads a `Kind`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+from kv_core.options import load_object
+from kv_core.url import Location, path_of
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A store or a wrapper, on both sides.
+
+    Attributes:
+        aio: The dotted path of its class on the async side.
+        sync: The same on the sync side.
+        options: What a URL says beyond its query, as constructor options; None: the store takes the URL as `url=`,
+            with the options that are not its own.
+    """
+
+    aio: str
+    sync: str
+    options: Callable[[Location], dict[str, Any]] | None = None
+
+    def load_async(self) -> Any:
+        """Import the class of the async side."""
+        return load_object(self.aio, "stack")
+
+    def load_sync(self) -> Any:
+        """Import the class of the sync side."""
+        return load_object(self.sync, "stack")
+
+
+def _kind(path: str, options: Callable[[Location], dict[str, Any]] | None = None) -> Kind:
+    return Kind(f"kv_core.aio.{path}", f"kv_core.sync.{path}", options)
+
+
+def _memory(location: Location) -> dict[str, Any]:
+    name = path_of(location).strip("/")
+    return {"name": name} if name else {}
+
+
+def _directory(location: Location) -> dict[str, Any]:
+    return {"directory": path_of(location)} if location.address or location.path else {}
+
+
+_REDIS = _kind("stores.redis.RedisStore")
+
+STORES: Final = {
+    "memory": _kind("stores.memory.MemoryStore", _memory),
+    "disk": _kind("stores.disk.DiskStore", _directory),
+    "redis": _REDIS,
+    "rediss": _REDIS,
+    "unix": _REDIS,
+}
+"""Stores by URL scheme."""
+
+WRAPPERS: Final = {
+    "prefix_keys": _kind("wrappers.prefix_keys.PrefixKeysWrapper"),
+    "retry": _kind("wrappers.retry.RetryWrapper"),
+    "statistics": _kind("wrappers.statistics.StatisticsWrapper"),
+    "timeout": _kind("wrappers.timeout.TimeoutWrapper"),
+}
+"""Wrappers by their name in settings."""
+
+
+def stores() -> dict[str, Kind]:
+    """Return every kind of store by URL scheme."""
+    return {**_others("kvstack.stores"), **STORES}
+
+
+def wrappers() -> dict[str, Kind]:
+    """Return every kind of wrapper by its name in settings."""
+    return {**_others("kvstack.wrappers"), **WRAPPERS}
+
+
+@cache
+def _others(group: str) -> dict[str, Kind]:
+    return {point.name: point.load() for point in entry_points(group=group)}

@@ -1,0 +1,314 @@
+"""Read the settings that describe stacks, and build the stacks on either side.
+
+The settings are a mapping of aliases; each describes a stack by a URL, or by a mapping::
+
+    {
+        "default": {
+            "LOCATION": "redis://cache.example:6379/0",
+            "STORE": {"timeout": 0.5},
+            "COLLECTION": "app",
+            "WRAPPERS": ["statistics", {"wrapper": "retry", "max_retries": 3}],
+        },
+        "local": "memory://?max_entries_per_collection=10000",
+    }
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, cast
+
+from kv_core.aio.protocols import AsyncStore
+from kv_core.errors import BaseKeyValueError, ConfigurationError, MissingDependencyError, Problem
+from kv_core.kinds import Kind, stores, wrappers
+from kv_core.options import coerce, did_you_mean, from_environment, parameters, takes_store
+from kv_core.sync.protocols import Store
+from kv_core.url import Location, parse, redact
+
+SETTINGS: Final = "KV_STORES"
+_KEYS: Final = ("LOCATION", "STORE", "COLLECTION", "WRAPPERS", "EAGER")
+
+Side = Literal["aio", "sync"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Part:
+    """A store or a wrapper of a stack, with its constructor options.
+
+    A stack that an option names stands there as its `StackSpec`.
+    """
+
+    name: str
+    kind: Kind
+    options: Mapping[str, Any]
+    _shared: dict[str, Any] = field(default_factory=dict[str, Any])
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def build(self, side: Side, *inner: Any, named: Callable[[StackSpec], Any]) -> Any:
+        """Construct it on one side, around what is inside, if it is a wrapper."""
+        kind = self.kind.load_async() if side == "aio" else self.kind.load_sync()
+        options = {
+            name: named(option) if isinstance(option, StackSpec) else option for name, option in self.options.items()
+        }
+        if hasattr(kind, "_share"):
+            with self._lock:
+                if "shared" not in self._shared:
+                    self._shared["shared"] = kind._share()  # noqa: SLF001 - the hook is for this place
+            options["_shared"] = self._shared["shared"]
+        return kind(*inner, **options)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StackSpec:
+    """A stack as settings describe it. What is built from one object shares its memory and its counters.
+
+    Attributes:
+        alias: What the settings call it.
+        location: The store's URL, with its credentials left out.
+        store: The store.
+        wrappers: The wrappers, outermost first.
+        eager: Whether the store is to be asked for a sign of life when the application starts.
+    """
+
+    alias: str
+    location: str
+    store: Part | StackSpec
+    wrappers: tuple[Part, ...] = ()
+    eager: bool = False
+
+    def build_async(self, named: Callable[[StackSpec], AsyncStore] | None = None) -> AsyncStore:
+        """Build the stack for event loops; nothing is connected yet.
+
+        Args:
+            named: How to get another stack that this one refers to; by default it is built anew.
+        """
+        return self._build("aio", named or StackSpec.build_async)
+
+    def build_sync(self, named: Callable[[StackSpec], Store] | None = None) -> Store:
+        """Build the stack for threads; nothing is connected yet.
+
+        Args:
+            named: How to get another stack that this one refers to; by default it is built anew.
+        """
+        return self._build("sync", named or StackSpec.build_sync)
+
+    def _build(self, side: Side, named: Callable[[StackSpec], Any]) -> Any:
+        stack = self.store.build(side, named=named) if isinstance(self.store, Part) else named(self.store)
+        for wrapper in reversed(self.wrappers):
+            stack = wrapper.build(side, stack, named=named)
+        return stack
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the stack's parts, outermost first."""
+        inside = (self.store.name,) if isinstance(self.store, Part) else (f"kv:{self.store.alias}",)
+        return (*[wrapper.name for wrapper in self.wrappers], *inside)
+
+    def __repr__(self) -> str:
+        return f"StackSpec({self.alias!r}: {' > '.join(self.parts)} at {self.location})"
+
+
+def parse_stacks(settings: Mapping[str, Any], *, setting: str = SETTINGS) -> dict[str, StackSpec]:
+    """Read and check every stack that the settings describe; nothing is connected.
+
+    Args:
+        settings: The mapping of aliases.
+        setting: What the mapping is called where it came from, for error texts.
+
+    Raises:
+        ConfigurationError: Something is wrong; `.problems` lists all of it.
+    """
+    return _Reader(settings, setting).read()
+
+
+def parse_stack(description: str | Mapping[str, Any], *, alias: str = "default", setting: str = SETTINGS) -> StackSpec:
+    """Read and check one stack.
+
+    Raises:
+        ConfigurationError: Something is wrong; `.problems` lists all of it.
+    """
+    return parse_stacks({alias: description}, setting=setting)[alias]
+
+
+class _Reader:
+    """Read settings once, and collect all that is wrong with them."""
+
+    def __init__(self, settings: Mapping[str, Any], setting: str) -> None:
+        self._setting = setting
+        self._settings = settings
+        self._problems: list[Problem] = []
+        self._specs: dict[str, StackSpec | None] = {}
+        self._reading: list[str] = []
+
+    def read(self) -> dict[str, StackSpec]:
+        if not isinstance(self._settings, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - users pass anything
+            message = f"{self._setting} is a mapping of aliases to stacks, not {type(self._settings).__name__}."
+            raise ConfigurationError(message)
+        for alias in self._settings:
+            self._alias(alias, self._setting)
+        if self._problems:
+            raise ConfigurationError(problems=self._problems)
+        return {alias: spec for alias, spec in self._specs.items() if spec is not None}
+
+    def _problem(self, path: str, message: str, hint: str = "") -> None:
+        problem = Problem(path, message, hint)
+        if problem not in self._problems:
+            self._problems.append(problem)
+
+    def _alias(self, alias: str, path: str) -> StackSpec | None:
+        if alias in self._reading:
+            self._problem(path, f"the stacks {' → '.join([*self._reading, alias])} refer to each other in a circle.")
+            return None
+        if alias not in self._settings:
+            self._problem(path, f"there is no stack {alias!r}.", did_you_mean(alias, map(str, self._settings)))
+            return None
+        if alias not in self._specs:
+            self._reading.append(alias)
+            self._specs[alias] = self._stack(alias, self._settings[alias], f'{self._setting}["{alias}"]')
+            self._reading.pop()
+        return self._specs[alias]
+
+    def _stack(self, alias: str, given: Any, path: str) -> StackSpec | None:
+        if isinstance(given, str):
+            given = {"LOCATION": given}
+        if not isinstance(given, Mapping):
+            self._problem(path, f"a stack is a URL or a mapping, not {type(given).__name__}.")
+            return None
+        described = {str(key).upper(): item for key, item in cast("Mapping[Any, Any]", given).items()}
+        for key in described.keys() - set(_KEYS):
+            self._problem(f"{path}[{key!r}]", "this key is not known.", did_you_mean(key, _KEYS))
+        before = len(self._problems)
+        location = self._resolved(described.get("LOCATION"), f"{path}['LOCATION']")
+        store = self._store(location, described, path)
+        parts = self._wrappers(described.get("WRAPPERS", ()), f"{path}['WRAPPERS']")
+        if store is None or len(self._problems) > before:
+            return None
+        eager = described.get("EAGER") in (True, "ping", "true", "1")
+        spec = StackSpec(alias, redact(location), store, tuple(parts), eager)
+        self._try_out(spec, path)
+        return spec
+
+    def _resolved(self, given: Any, path: str) -> Any:
+        try:
+            return from_environment(given)
+        except LookupError as error:
+            name = str(error.args[0])
+            self._problem(path, f"the environment variable {name} is not set.", f"Set it, or change {path}.")
+            return None
+
+    def _store(self, location: Any, described: dict[str, Any], path: str) -> Part | StackSpec | None:
+        if not isinstance(location, str):
+            if location is None and "LOCATION" not in described:
+                self._problem(path, "LOCATION is missing.", "Give a URL such as 'redis://localhost:6379/0'.")
+            elif location is not None:
+                self._problem(f"{path}['LOCATION']", f"a location is a URL, not {type(location).__name__}.")
+            return None
+        if location.startswith("kv:"):
+            if described.get("STORE") or described.get("COLLECTION"):
+                self._problem(path, "STORE and COLLECTION belong to the stack that LOCATION refers to.")
+            return self._alias(location.removeprefix("kv:"), f"{path}['LOCATION']")
+        try:
+            where = parse(location)
+        except ConfigurationError as error:
+            self._problem(f"{path}['LOCATION']", error.message)
+            return None
+        kind = stores().get(where.scheme)
+        if kind is None:
+            hint = did_you_mean(where.scheme, stores())
+            self._problem(f"{path}['LOCATION']", f"no store has the scheme {where.scheme!r}.", hint)
+            return None
+        return self._store_part(where, kind, described, path)
+
+    def _store_part(self, where: Location, kind: Kind, described: dict[str, Any], path: str) -> Part | None:
+        known = self._parameters(kind, f"{path}['LOCATION']")
+        if known is None:
+            return None
+        options: dict[str, Any] = {}
+        given = described.get("STORE") or {}
+        if not isinstance(given, Mapping):
+            self._problem(f"{path}['STORE']", f"STORE is a mapping of options, not {type(given).__name__}.")
+            return None
+        query = {name: text for name, text in where.options.items() if name in known}
+        rest = {name: text for name, text in where.options.items() if name not in known}
+        if kind.options is None:
+            options["url"] = where.url(rest)
+        else:
+            options |= kind.options(where)
+            for name in rest:
+                self._problem(f"{path}['LOCATION']", f"the option {name!r} is not known.", did_you_mean(name, known))
+        options |= self._options(query, known, f"{path}['LOCATION']")
+        options |= self._options(cast("Mapping[str, Any]", given), known, f"{path}['STORE']")
+        if "COLLECTION" in described:
+            options["default_collection"] = described["COLLECTION"]
+        return Part(where.scheme, kind, options)
+
+    def _wrappers(self, given: Any, path: str) -> list[Part]:
+        if isinstance(given, str | bytes | Mapping) or not isinstance(given, Sequence):
+            self._problem(path, "WRAPPERS is a list, outermost first; each is a name or {'wrapper': name, …}.")
+            return []
+        parts = [
+            self._wrapper(item, f"{path}[{number}]") for number, item in enumerate(cast("Sequence[Any]", given))
+        ]
+        return [part for part in parts if part is not None]
+
+    def _wrapper(self, given: Any, path: str) -> Part | None:
+        options: dict[str, Any] = {"wrapper": given} if isinstance(given, str) else {}
+        if isinstance(given, Mapping):
+            options = dict(cast("Mapping[str, Any]", given))
+        name = options.pop("wrapper", None)
+        if not isinstance(name, str):
+            self._problem(path, "a wrapper is a name or {'wrapper': name, option: …}.")
+            return None
+        kind = wrappers().get(name.lower())
+        if kind is None:
+            self._problem(path, f"there is no wrapper {name!r}.", did_you_mean(name, wrappers()))
+            return None
+        known = self._parameters(kind, path)
+        return None if known is None else Part(name.lower(), kind, self._options(options, known, path))
+
+    def _parameters(self, kind: Kind, path: str) -> dict[str, Any] | None:
+        try:
+            found = kind.load_sync()
+        except (MissingDependencyError, ConfigurationError) as error:
+            self._problem(path, error.message)
+            return None
+        known = {name: parameter.annotation for name, parameter in parameters(found).items()}
+        others: dict[str, str] = getattr(found.__init__, "spellings", {})
+        return known | {other: known[ours] for other, ours in others.items()}
+
+    def _options(self, given: Mapping[str, Any], known: dict[str, Any], path: str) -> dict[str, Any]:
+        options: dict[str, Any] = {}
+        for name, item in given.items():
+            where = f"{path}[{name!r}]"
+            if name not in known:
+                self._problem(where, f"the option {name!r} is not known.", did_you_mean(name, known))
+                continue
+            if takes_store(known[name]):
+                options[name] = self._reference(item, where)
+                continue
+            try:
+                options[name] = coerce(self._resolved(item, where), known[name])
+            except ValueError as error:
+                self._problem(where, f"{name} {error}.")
+        return options
+
+    def _reference(self, given: Any, path: str) -> Any:
+        if isinstance(given, str) and given.startswith("kv:"):
+            return self._alias(given.removeprefix("kv:"), path)
+        if isinstance(given, str | Mapping):
+            return self._stack(path, given, path)
+        return given
+
+    def _try_out(self, spec: StackSpec, path: str) -> None:
+        """Construct the stack: constructors check their options, and do nothing else."""
+        try:
+            spec.build_sync()
+        except ConfigurationError as error:
+            for problem in error.problems:
+                self._problem(path, redact(str(problem)))
+        except BaseKeyValueError as error:
+            self._problem(path, redact(error.message))
+        except TypeError as error:
+            self._problem(path, f"the stack cannot be built: {redact(str(error))}.")

@@ -1,0 +1,218 @@
+# Written by tools/mirror.py from kv_core/aio/wrappers/_names.py: change that file instead.
+"""The base of wrappers that change where an entry lives."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+from typing_extensions import override
+
+from kv_core.address import check_collection, check_key, check_keys
+from kv_core.capabilities import SEGMENTS, unsupported
+from kv_core.checks import check_limit
+from kv_core.entry import Revision
+from kv_core.sync.wrappers.base import BaseWrapper
+from kv_core.ttl import KEEP, KeptTTL, TTLs
+
+Address = tuple[str, str]
+"""A collection and a key."""
+
+_BATCH = 1000
+
+
+class NameWrapper(BaseWrapper):
+    """Translate collections and keys on their way to the wrapped store.
+
+    Override `_name`. To list and destroy what went through the wrapper, it needs the way back, `_original`, too.
+    """
+
+    _by_collection: ClassVar[bool] = False
+    """Whether the wrapped store's collection is made from the collection alone, and is this wrapper's alone."""
+
+    @abstractmethod
+    def _name(self, address: Address) -> Address:
+        """Return the collection and the key under which the wrapped store keeps the entry.
+
+        The wrapped store's collection must not depend on the key.
+        """
+
+    def _original(self, address: Address) -> Address | None:
+        """Return what `_name` made this address from, or None if it made it from nothing."""
+        raise unsupported(self, "keys")
+
+    @override
+    def _capabilities(self) -> frozenset[str]:
+        kept = super()._capabilities()
+        if type(self)._original is NameWrapper._original:
+            return kept - SEGMENTS["Enumerate"] - SEGMENTS["Destroy"]
+        return kept if "keys" in kept else kept - SEGMENTS["Destroy"]
+
+    def _place(self, key: str, collection: str | None) -> Address:
+        """Check an address, and return where it lives."""
+        check_key(key)
+        return self._name((self._resolve(collection), key))
+
+    def _places(self, keys: Sequence[str], collection: str | None) -> tuple[list[str], str]:
+        check_keys(keys)
+        collection = self._resolve(collection)
+        inner = self._name((collection, ""))[0]
+        return [self._name((collection, key))[1] for key in keys], inner
+
+    def _resolve(self, collection: str | None) -> str:
+        if collection is None:
+            return self.default_collection
+        check_collection(collection)
+        return collection
+
+    @override
+    def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
+        collection, key = self._place(key, collection)
+        return self.key_value.get(key, collection=collection)
+
+    @override
+    def get_many(self, keys: Sequence[str], *, collection: str | None = None) -> list[dict[str, Any] | None]:
+        keys, collection = self._places(keys, collection)
+        return self.key_value.get_many(keys, collection=collection)
+
+    @override
+    def ttl(self, key: str, *, collection: str | None = None) -> tuple[dict[str, Any] | None, float | None]:
+        collection, key = self._place(key, collection)
+        return self.key_value.ttl(key, collection=collection)
+
+    @override
+    def ttl_many(
+        self, keys: Sequence[str], *, collection: str | None = None
+    ) -> list[tuple[dict[str, Any] | None, float | None]]:
+        keys, collection = self._places(keys, collection)
+        return self.key_value.ttl_many(keys, collection=collection)
+
+    @override
+    def put(self, key: str, value: dict[str, Any], *, collection: str | None = None, ttl: float | None = None) -> None:
+        collection, key = self._place(key, collection)
+        self.key_value.put(key, value, collection=collection, ttl=ttl)
+
+    @override
+    def put_many(
+        self,
+        keys: Sequence[str],
+        values: Sequence[dict[str, Any]],
+        *,
+        collection: str | None = None,
+        ttl: TTLs = None,
+    ) -> None:
+        keys, collection = self._places(keys, collection)
+        self.key_value.put_many(keys, values, collection=collection, ttl=ttl)
+
+    @override
+    def delete(self, key: str, *, collection: str | None = None) -> bool:
+        collection, key = self._place(key, collection)
+        return self.key_value.delete(key, collection=collection)
+
+    @override
+    def delete_many(self, keys: Sequence[str], *, collection: str | None = None) -> int:
+        keys, collection = self._places(keys, collection)
+        return self.key_value.delete_many(keys, collection=collection)
+
+    @override
+    def put_if_absent(
+        self, key: str, value: dict[str, Any], *, collection: str | None = None, ttl: float | None = None
+    ) -> bool:
+        collection, key = self._place(key, collection)
+        return super().put_if_absent(key, value, collection=collection, ttl=ttl)
+
+    @override
+    def put_if_present(
+        self, key: str, value: dict[str, Any], *, collection: str | None = None, ttl: float | None = None
+    ) -> bool:
+        collection, key = self._place(key, collection)
+        return super().put_if_present(key, value, collection=collection, ttl=ttl)
+
+    @override
+    def get_with_revision(self, key: str, *, collection: str | None = None) -> tuple[dict[str, Any], Revision] | None:
+        collection, key = self._place(key, collection)
+        return super().get_with_revision(key, collection=collection)
+
+    @override
+    def put_if_unchanged(
+        self,
+        key: str,
+        value: dict[str, Any],
+        revision: Revision,
+        *,
+        collection: str | None = None,
+        ttl: KeptTTL = KEEP,
+    ) -> bool:
+        collection, key = self._place(key, collection)
+        return super().put_if_unchanged(key, value, revision, collection=collection, ttl=ttl)
+
+    @override
+    def delete_if_unchanged(self, key: str, revision: Revision, *, collection: str | None = None) -> bool:
+        collection, key = self._place(key, collection)
+        return super().delete_if_unchanged(key, revision, collection=collection)
+
+    @override
+    def touch(self, key: str, *, ttl: float | None, collection: str | None = None) -> bool:
+        collection, key = self._place(key, collection)
+        return super().touch(key, ttl=ttl, collection=collection)
+
+    @override
+    def increment(
+        self,
+        key: str,
+        amount: int = 1,
+        *,
+        collection: str | None = None,
+        initial: int | None = None,
+        ttl: float | None = None,
+    ) -> int:
+        collection, key = self._place(key, collection)
+        return super().increment(key, amount, collection=collection, initial=initial, ttl=ttl)
+
+    @override
+    def keys(self, collection: str | None = None, *, limit: int | None = None) -> list[str]:
+        check_limit(limit)
+        found: list[str] = []
+        if limit != 0:
+            for key in self.iter_keys(collection):
+                found.append(key)
+                if len(found) == limit:
+                    break
+        return found
+
+    @override
+    def iter_keys(self, collection: str | None = None) -> Iterator[str]:
+        collection = self._resolve(collection)
+        inner = self._name((collection, ""))[0]
+        for key in super().iter_keys(inner):
+            original = self._original((inner, key))
+            if original is not None and original[0] == collection:
+                yield original[1]
+
+    @override
+    def collections(self, *, limit: int | None = None) -> list[str]:
+        check_limit(limit)
+        found: dict[str, None] = {}
+        for inner in super().collections():
+            if self._by_collection:
+                places = [self._original((inner, ""))]
+            else:
+                places = [self._original((inner, key)) for key in super().iter_keys(inner)]
+            found.update((place[0], None) for place in places if place is not None)
+        return list(found)[:limit]
+
+    @override
+    def destroy_collection(self, collection: str) -> bool:
+        check_collection(collection)
+        if self._by_collection:
+            return super().destroy_collection(self._name((collection, ""))[0])
+        found = False
+        while keys := self.keys(collection, limit=_BATCH):
+            found = True
+            self.delete_many(keys, collection=collection)
+        return found
+
+    @override
+    def destroy(self) -> bool:
+        return any([self.destroy_collection(collection) for collection in self.collections()])

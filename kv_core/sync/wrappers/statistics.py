@@ -1,0 +1,62 @@
+# Written by tools/mirror.py from kv_core/aio/wrappers/statistics.py: change that file instead.
+"""Count operations, hits, misses, errors, and how long they take."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from typing_extensions import override
+
+from kv_core.counters import Counters, Statistics
+from kv_core.spellings import also
+from kv_core.sync.protocols import KeyValue
+from kv_core.sync.wrappers._calls import Call, CallWrapper, T
+
+
+class StatisticsWrapper(CallWrapper):
+    """Count what passes, in this process. A stack and its twin on the other side share their counters."""
+
+    @also(store="key_value")
+    def __init__(self, key_value: KeyValue, *, _shared: Counters | None = None) -> None:
+        """Wrap a store.
+
+        Args:
+            key_value: The store.
+        """
+        self.key_value = key_value
+        self._counters = Counters() if _shared is None else _shared
+
+    @staticmethod
+    def _share() -> Counters:
+        """Return what the twins of one stack have in common."""
+        return Counters()
+
+    @property
+    def statistics(self) -> Statistics:
+        """The counters as they stand now."""
+        return self._counters.read()
+
+    def get_statistics(self) -> Statistics:
+        """Return the counters as they stand now."""
+        return self._counters.read()
+
+    def reset_statistics(self) -> None:
+        """Begin again from zero."""
+        self._counters.reset()
+
+    @override
+    def _around(self, call: Call[T]) -> T:
+        collection = call.options["collection"] or self.default_collection if "collection" in call.options else None
+        start = perf_counter()
+        try:
+            result = call(self.key_value)
+        except BaseException:
+            self._counters.record(call.name, collection, perf_counter() - start, error=True)
+            raise
+        seconds = perf_counter() - start
+        hits = call.hits(result)
+        if hits is None:
+            self._counters.record(call.name, collection, seconds)
+        else:
+            self._counters.record(call.name, collection, seconds, hits=hits, misses=len(call.keys) - hits)
+        return result
