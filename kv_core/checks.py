@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
+from typing import TypeGuard
 
 from kv_core.entry import Revision
 from kv_core.errors import BatchLengthError, ConfigurationError, InvalidRevisionError
@@ -29,6 +30,11 @@ def check_revision(revision: object) -> None:
         raise InvalidRevisionError(f"A revision is what get_with_revision returned, not {type(revision).__name__}.")
 
 
+def shown(number: object) -> str:
+    """Return what an error says of a number; one of thousands of digits could not be written out."""
+    return "an int of more than 128 bits" if isinstance(number, int) and number.bit_length() > 128 else repr(number)
+
+
 def check_limit(limit: object) -> None:
     """Refuse a limit that is not None or a count.
 
@@ -36,7 +42,14 @@ def check_limit(limit: object) -> None:
         ConfigurationError: *limit* is not an int, or is negative.
     """
     if limit is not None and (type(limit) is not int or limit < 0):
-        raise ConfigurationError(f"limit is None or a number of keys from 0, not {limit!r}.")
+        raise ConfigurationError(f"limit is None or a number of keys from 0, not {shown(limit)}.")
+
+
+def _finite(number: object) -> TypeGuard[float]:
+    try:
+        return not isinstance(number, bool) and isinstance(number, int | float) and isfinite(number)
+    except OverflowError:  # an int that no float comes near
+        return False
 
 
 def positive(number: object, name: str) -> float:
@@ -45,8 +58,8 @@ def positive(number: object, name: str) -> float:
     Raises:
         ConfigurationError: It is not.
     """
-    if isinstance(number, bool) or not isinstance(number, int | float) or not isfinite(number) or number <= 0:
-        raise ConfigurationError(f"{name} is more than 0 and finite, not {number!r}.")
+    if not _finite(number) or number <= 0:
+        raise ConfigurationError(f"{name} is more than 0 and finite, not {shown(number)}.")
     return float(number)
 
 
@@ -56,8 +69,8 @@ def not_negative(number: object, name: str) -> float:
     Raises:
         ConfigurationError: It is not.
     """
-    if isinstance(number, bool) or not isinstance(number, int | float) or not isfinite(number) or number < 0:
-        raise ConfigurationError(f"{name} is 0 or more and finite, not {number!r}.")
+    if not _finite(number) or number < 0:
+        raise ConfigurationError(f"{name} is 0 or more and finite, not {shown(number)}.")
     return float(number)
 
 
@@ -68,5 +81,5 @@ def whole(number: object, name: str, *, least: int = 1) -> int:
         ConfigurationError: It is not.
     """
     if type(number) is not int or number < least:
-        raise ConfigurationError(f"{name} is a whole number from {least}, not {number!r}.")
+        raise ConfigurationError(f"{name} is a whole number from {least}, not {shown(number)}.")
     return number

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, Protocol, TypeAlias
 
+from kv_core.checks import shown
 from kv_core.errors import BatchLengthError, InvalidTTLError
 
 MAX_TTL: Final = 10_000_000_000.0
@@ -76,7 +77,9 @@ def check_ttl(ttl: object) -> None:
     if type(ttl) is not float and type(ttl) is not int:
         raise InvalidTTLError(f"A ttl is a number of seconds or None, not {type(ttl).__name__}.")
     if not 0 < ttl <= MAX_TTL:
-        raise InvalidTTLError(f"A ttl is more than 0 and at most {MAX_TTL:.0f} seconds (None: no expiry), not {ttl!r}.")
+        raise InvalidTTLError(
+            f"A ttl is more than 0 and at most {MAX_TTL:.0f} seconds (None: no expiry), not {shown(ttl)}."
+        )
 
 
 def each_ttl(ttl: TTLs, count: int) -> list[float | None]:
@@ -92,7 +95,9 @@ def each_ttl(ttl: TTLs, count: int) -> list[float | None]:
     if isinstance(ttl, str | bytes) or not isinstance(ttl, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] - users pass anything
         raise InvalidTTLError(f"ttl is a number, None, or a sequence of these, not {type(ttl).__name__}.")
     if len(ttl) != count:
-        raise BatchLengthError(f"{count} keys came with {len(ttl)} ttls; give one for each key, or a single one for all.")
+        raise BatchLengthError(
+            f"{count} keys came with {len(ttl)} ttls; give one for each key, or a single one for all."
+        )
     for one in ttl:
         check_ttl(one)
     return list(ttl)
