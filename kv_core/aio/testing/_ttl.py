@@ -1,0 +1,210 @@
+"""Times to live: never shorter than asked, cleared by a later put, and an expired entry is absent for everyone."""
+# ruff: noqa: S101 - asserting is what a contract does
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any, Final
+
+import pytest
+
+from kv_core.aio.protocols import AsyncStore
+from kv_core.aio.testing._common import SHORT, Advance, Contract, call, contents, has, lacks
+from kv_core.errors import InvalidTTLError, MissingKeyError
+from kv_core.ttl import KEEP
+
+BAD_TTLS: Final[dict[str, Any]] = {
+    "nan": float("nan"),
+    "infinity": float("inf"),
+    "-infinity": float("-inf"),
+    "0": 0,
+    "-1": -1,
+    "-0.0": -0.0,
+    "True": True,
+    "False": False,
+    "text": "5",
+    "bytes": b"5",
+    "dict": {},
+    "KEEP": KEEP,
+    "1e300": 1e300,
+    "5,000 digits": 10**5000,
+}
+BEYOND: Final = SHORT + 0.05
+MARGIN: Final = 0.002
+"""What a server that counts whole milliseconds may be off by, in seconds."""
+
+
+def between(left: float | None, ttl: float, since: float) -> bool:
+    """Say whether the seconds left are right for a ttl that was given after *since* on the monotonic clock."""
+    return left is not None and ttl - (monotonic() - since) - MARGIN <= left <= ttl + MARGIN
+
+
+class TTLContract(Contract):
+    """Times to live."""
+
+    @pytest.mark.faults(47, 49)
+    @pytest.mark.parametrize("ttl", BAD_TTLS.values(), ids=BAD_TTLS)
+    async def test_bad_ttls_are_refused(self, store: AsyncStore, ttl: Any) -> None:
+        """A ttl that is not a positive, finite number of seconds is refused by every write; what is there stays."""
+        await store.put("key", {"old": True})
+
+        with pytest.raises(InvalidTTLError):
+            await store.put("key", {"n": 1}, ttl=ttl)
+        for many in (ttl, [ttl, 5], [5, ttl]):
+            with pytest.raises(InvalidTTLError):
+                await store.put_many(["new", "key"], [{"n": 1}, {"n": 2}], ttl=many)
+        for operation in has(store, ("put_if_present", "put_if_absent")):
+            with pytest.raises(InvalidTTLError):
+                await getattr(store, operation)("new" if operation == "put_if_absent" else "key", {"n": 1}, ttl=ttl)
+        if not await lacks(store, "touch"):
+            with pytest.raises(InvalidTTLError):
+                await store.touch("key", ttl=ttl)
+        if not await lacks(store, "increment"):
+            with pytest.raises(InvalidTTLError):
+                await store.increment("new", initial=0, ttl=ttl)
+        if ttl is not KEEP and not await lacks(store, "get_with_revision", "put_if_unchanged"):
+            found = await store.get_with_revision("key")
+            assert found is not None
+            with pytest.raises(InvalidTTLError):
+                await store.put_if_unchanged("key", {"n": 1}, found[1], ttl=ttl)
+
+        assert await store.get_many(["key", "new"]) == [{"old": True}, None]
+        assert await store.ttl("key") == ({"old": True}, None)
+
+    @pytest.mark.faults(50, 51)
+    @pytest.mark.parametrize("ttl", [0.5, 1, 1.5, 1.9, 10, 10.0001, 60, 30 * 86400, 31 * 86400 + 1, 1e9, 1e10])
+    async def test_an_entry_has_all_of_its_ttl(self, store: AsyncStore, ttl: float) -> None:
+        """What is left of a ttl just after the put is all of it: nothing is cut to a whole second."""
+        since = monotonic()
+        await store.put("one", {"n": 1}, ttl=ttl)
+        await store.put_many(["two", "three"], [{"n": 2}, {"n": 3}], ttl=ttl)
+
+        value, left = await store.ttl("one")
+        assert value == {"n": 1}
+        assert between(left, ttl, since)
+        found = await store.ttl_many(["two", "three"])
+        assert [value for value, _ in found] == [{"n": 2}, {"n": 3}]
+        assert all(between(left, ttl, since) for _, left in found)
+        assert await contents(store, ["one", "two"]) == [{"n": 1}, {"n": 2}]
+
+    @pytest.mark.faults(53)
+    async def test_a_later_put_clears_the_ttl(self, store: AsyncStore, advance: Advance) -> None:
+        """A put without ttl makes the entry endless, whatever ttl it had; no ttl and None are the same."""
+        keys = ["put", "none", "many", "given"]
+        for key in [*keys, "present"]:
+            await store.put(key, {"n": 1}, ttl=SHORT)
+        await store.put("put", {"n": 2})
+        await store.put("none", {"n": 2}, ttl=None)
+        await store.put_many(["many"], [{"n": 2}])
+        await store.put_many(["given", "other"], [{"n": 2}, {"n": 2}], ttl=[None, 60])
+        if has(store, ("put_if_present",)):
+            await store.put("present", {"n": 1}, ttl=60)
+            assert await store.put_if_present("present", {"n": 2}) is True
+            keys.append("present")
+
+        await advance(BEYOND)
+
+        assert await store.get_many(keys) == [{"n": 2}] * len(keys)
+        assert await store.ttl_many(keys) == [({"n": 2}, None)] * len(keys)
+        assert [await store.ttl(key) for key in keys] == [({"n": 2}, None)] * len(keys)
+
+    async def test_a_later_put_sets_the_ttl(self, store: AsyncStore, advance: Advance) -> None:
+        """A put with a ttl takes the place of a longer one, and of none."""
+        await store.put_many(["long", "endless"], [{"n": 1}, {"n": 1}], ttl=[60, None])
+        await store.put("long", {"n": 2}, ttl=SHORT)
+        await store.put("endless", {"n": 2}, ttl=SHORT)
+
+        await advance(BEYOND)
+
+        assert await store.get_many(["long", "endless"]) == [None, None]
+
+    async def test_each_key_has_its_own_ttl(self, store: AsyncStore, advance: Advance) -> None:
+        """A bulk put takes one ttl for all, or one for each key."""
+        since = monotonic()
+        await store.put_many(["a", "b", "c"], [{"n": 1}, {"n": 2}, {"n": 3}], ttl=[SHORT, None, 60])
+        await store.put_many(["d", "e"], [{"n": 4}, {"n": 5}], ttl=SHORT)
+
+        await advance(BEYOND)
+
+        assert await store.get_many(["a", "b", "c", "d", "e"]) == [None, {"n": 2}, {"n": 3}, None, None]
+        assert (await store.ttl("b"))[1] is None
+        _, left = await store.ttl("c")
+        assert left is not None
+        assert 60 - (monotonic() - since) - BEYOND - MARGIN <= left <= 60 - BEYOND + 2 * MARGIN
+
+    @pytest.mark.faults(56, 57)
+    async def test_an_expired_entry_is_absent(self, store: AsyncStore, advance: Advance) -> None:
+        """For every operation an entry that has ended is not there, whether or not it was reaped."""
+        keys = ["get", "delete", "many 1", "many 2", "absent", "present", "touch", "revision", "unchanged", "gone"]
+        await store.put_many(keys, [{"value": 1}] * len(keys), ttl=SHORT)
+        await store.put("counter", {"value": 1}, ttl=SHORT)
+        await store.put("new counter", {"value": 1}, ttl=SHORT)
+        await store.put("lives", {"value": 1}, ttl=60)
+        revision: Any = None
+        if has(store, ("get_with_revision",)):
+            found = await store.get_with_revision("unchanged")
+            revision = None if found is None else found[1]
+
+        await advance(BEYOND)
+
+        assert await store.get("get") is None
+        assert await store.get_many(["get", "lives", "touch"]) == [None, {"value": 1}, None]
+        assert await store.ttl("get") == (None, None)
+        assert await store.ttl_many(["get", "touch"]) == [(None, None), (None, None)]
+        assert await store.delete("delete") is False
+        assert await store.delete_many(["many 1", "many 2", "none"]) == 0
+        if not await lacks(store, "keys"):
+            assert await store.keys() == ["lives"]
+        if not await lacks(store, "put_if_absent", "put_if_present"):
+            assert await store.put_if_present("present", {"n": 2}) is False
+            assert await store.put_if_absent("absent", {"n": 2}) is True
+            assert await store.ttl("absent") == ({"n": 2}, None)
+            assert await store.get("present") is None
+        if not await lacks(store, "touch"):
+            assert await store.touch("touch", ttl=60) is False
+            assert await store.get("touch") is None
+        if not await lacks(store, "get_with_revision", "put_if_unchanged", "delete_if_unchanged"):
+            assert await store.get_with_revision("revision") is None
+            if revision is not None:
+                assert await store.put_if_unchanged("unchanged", {"n": 2}, revision) is False
+                assert await store.delete_if_unchanged("unchanged", revision) is False
+        if not await lacks(store, "increment"):
+            with pytest.raises(MissingKeyError):
+                await store.increment("counter")
+            assert await store.increment("new counter", initial=10) == 11
+            assert await store.ttl("new counter") == ({"value": 11}, None)
+
+    async def test_touch_changes_when_an_entry_ends(self, store: AsyncStore, advance: Advance) -> None:
+        """Touching sets, changes or takes away the ttl, keeps the value, and says whether there is an entry."""
+        if await lacks(store, "touch"):
+            return
+        values = [{"n": 1, "raw": b"\0"}] * 4
+        await store.put_many(["longer", "endless", "shorter", "limited"], values, ttl=[SHORT, SHORT, 60, None])
+
+        assert await store.touch("longer", ttl=60) is True
+        assert await store.touch("endless", ttl=None) is True
+        assert await store.touch("shorter", ttl=SHORT) is True
+        assert await store.touch("limited", ttl=SHORT) is True
+        assert await store.touch("limited", ttl=SHORT, collection="other") is False
+        assert await store.touch("none", ttl=60) is False
+        assert await store.touch("none", ttl=None) is False
+        await advance(BEYOND)
+
+        assert await store.get_many(["longer", "endless", "shorter", "limited"]) == [*values[:2], None, None]
+        assert await store.ttl("endless") == (values[0], None)
+        assert await store.touch("endless", ttl=None) is True
+        _, left = await store.ttl("longer")
+        assert left is not None
+        assert left > 30
+        assert await store.get("none") is None
+
+    async def test_operations_without_ttl_leave_it(self, store: AsyncStore) -> None:
+        """Reading, counting and failed writes leave the ttl that an entry has."""
+        since = monotonic()
+        await store.put("key", {"value": 1}, ttl=60)
+
+        await call(store, "get")
+        for operation in has(store, ("put_if_absent", "increment", "get_with_revision", "keys", "cull")):
+            await call(store, operation)
+
+        assert between((await store.ttl("key"))[1], 60, since)
