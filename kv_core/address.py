@@ -17,7 +17,7 @@ def check_key(key: object) -> None:
     if type(key) is not str:
         raise InvalidKeyError(f"A key is a str, not {type(key).__name__}.")
     if not (key.isascii() or _encodable(key)):
-        raise InvalidKeyError(f"The key {ascii(key)} has a lone surrogate, which UTF-8 cannot encode.", key=ascii(key))
+        raise InvalidKeyError(f"The key {key!a} has a lone surrogate, which UTF-8 cannot encode.", key=ascii(key))
 
 
 def check_keys(keys: Sequence[str]) -> None:
@@ -41,9 +41,11 @@ def check_collection(collection: object) -> None:
     if type(collection) is not str:
         raise InvalidCollectionError(f"A collection is a str or None, not {type(collection).__name__}.")
     if not collection:
-        raise InvalidCollectionError("A collection's name is not empty; leave it out (None) for the default collection.")
+        raise InvalidCollectionError(
+            "A collection's name is not empty; leave it out (None) for the default collection."
+        )
     if not (collection.isascii() or _encodable(collection)):
-        message = f"The collection {ascii(collection)} has a lone surrogate, which UTF-8 cannot encode."
+        message = f"The collection {collection!a} has a lone surrogate, which UTF-8 cannot encode."
         raise InvalidCollectionError(message, collection=ascii(collection))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from kv_core.errors import UnsupportedOperationError
 
@@ -92,7 +93,7 @@ def capabilities(store: object) -> frozenset[str]:
     return frozenset(name for name in OPERATIONS if callable(getattr(store, name, None)))
 
 
-def require(store: object, segment: type[S]) -> S:
+def require(store: object, segment: Callable[..., S]) -> S:
     """Return *store* narrowed to *segment*, a protocol such as `AsyncTouch`.
 
     Raises:
@@ -101,7 +102,7 @@ def require(store: object, segment: type[S]) -> S:
     wanted = SEGMENTS[segment.__name__.removeprefix("Async")]
     for name in sorted(wanted - capabilities(store)):
         raise unsupported(store, name)
-    return cast("Any", store)
+    return cast("S", store)
 
 
 def unsupported(store: object, operation: str) -> UnsupportedOperationError:

@@ -35,7 +35,7 @@ class _Version(msgspec.Struct):
     version: int
 
 
-def check_value(value: object) -> bool:
+def check_value(value: object) -> bool:  # noqa: PLR0912 - one branch a type
     """Refuse a value that would not come back exactly as it is; return whether it holds bytes.
 
     The walk goes level by level, not by recursion, so deep, shared and circular values end too.
@@ -51,13 +51,14 @@ def check_value(value: object) -> bool:
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
         for node in level:
-            if type(node) is dict:
-                for key in node:  # pyright: ignore[reportUnknownVariableType] - what is checked here
-                    if type(key) is not str:  # pyright: ignore[reportUnknownArgumentType]
-                        raise SerializationError(f"A value has a dict key of type {type(key).__name__}; use str keys.")  # pyright: ignore[reportUnknownArgumentType]
-                node = node.values()  # pyright: ignore[reportUnknownVariableType]  # noqa: PLW2901 - the items to walk
-            for item in node:  # pyright: ignore[reportUnknownVariableType]
-                kind = type(item)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            items = node
+            if node.__class__ is dict:
+                for key in node:
+                    if type(key) is not str:
+                        raise SerializationError(f"A value has a dict key of type {type(key).__name__}; use str keys.")
+                items = node.values()
+            for item in items:
+                kind = type(item)
                 if kind in _PLAIN:
                     continue
                 if kind is int:
@@ -65,15 +66,16 @@ def check_value(value: object) -> bool:
                         raise SerializationError("A value has an integer outside -2**63 … 2**64-1; store it as a str.")
                 elif kind is float:
                     if item - item != 0.0:  # nan and the infinities: the difference is nan
-                        raise SerializationError("A value has a float that is nan or infinite; JSON has no such number.")
+                        raise SerializationError(
+                            "A value has a float that is nan or infinite; JSON has no such number."
+                        )
                 elif kind in _NESTED:
                     below.append(item)
                 elif kind is bytes:
                     binary = True
                 else:
-                    raise SerializationError(
-                        f"A value holds a {kind.__name__}; stores keep dict, list, str, int, float, bool, None and bytes."
-                    )
+                    kept = "dict, list, str, int, float, bool, None and bytes"
+                    raise SerializationError(f"A value holds a {kind.__name__}; stores keep {kept}.")
         if not below:
             return binary
         seen += len(below)
@@ -110,7 +112,8 @@ def encode_value(value: dict[str, Any]) -> bytes:
 
 def decode_value(data: bytes) -> dict[str, Any]:
     """Undo `encode_value`."""
-    return _msgpack_value(data)
+    value: dict[str, Any] = _msgpack_value(data)
+    return value
 
 
 def decode(data: bytes, collection: str, key: str) -> Entry:

@@ -60,9 +60,7 @@ class OperationStatistics:
         self._latencies[bucket] += 1
 
     def _copy(self) -> OperationStatistics:
-        return OperationStatistics(
-            self.count, self.hits, self.misses, self.errors, self.seconds, list(self._latencies)
-        )
+        return OperationStatistics(self.count, self.hits, self.misses, self.errors, self.seconds, list(self._latencies))
 
 
 @dataclass(slots=True)
@@ -121,7 +119,14 @@ class Counters:
         _live.add(self)
 
     def record(
-        self, operation: str, collection: str | None, seconds: float, *, hits: int = 0, misses: int = 0, error: bool = False
+        self,
+        operation: str,
+        collection: str | None,
+        seconds: float,
+        *,
+        hits: int = 0,
+        misses: int = 0,
+        error: bool = False,
     ) -> None:
         """Count one call.
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, NamedTuple
 
 from msgspec import Meta, Struct
+from typing_extensions import override
 
 VERSION: Final = 1
 """The version of the layout that this library writes."""
@@ -33,5 +34,6 @@ class Revision(NamedTuple):
     token: bytes | str | int
     expires_at: datetime | None = None
 
+    @override
     def __repr__(self) -> str:
         return "Revision(…)"

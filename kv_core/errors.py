@@ -44,6 +44,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
+from typing_extensions import override
+
 Outcome = Literal["not_applied", "unknown"]
 
 
@@ -82,6 +84,7 @@ class BaseKeyValueError(Exception):
         if retryable is not None:
             self.retryable = retryable
 
+    @override
     def __str__(self) -> str:
         return self.message
 
@@ -251,6 +254,7 @@ class Problem(NamedTuple):
     message: str
     hint: str = ""
 
+    @override
     def __str__(self) -> str:
         text = f"{self.path}: {self.message}" if self.path else self.message
         return f"{text} {self.hint}" if self.hint else text

@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, Union, cast, get_args, get_origin
+from typing import Any, TypeGuard, Union, get_args, get_origin
 
 from kv_core.errors import ConfigurationError
 
@@ -87,12 +87,21 @@ def from_environment(value: Any) -> Any:
         if name not in os.environ:
             raise LookupError(name)
         return os.environ[name]
-    if isinstance(value, Mapping):
-        mapping = cast("Mapping[Any, Any]", value)
-        return {key: from_environment(item) for key, item in mapping.items()}
-    if isinstance(value, Sequence) and not isinstance(value, bytes):
-        return [from_environment(item) for item in cast("Sequence[Any]", value)]
+    if is_mapping(value):
+        return {key: from_environment(item) for key, item in value.items()}
+    if is_list(value):
+        return [from_environment(item) for item in value]
     return value
+
+
+def is_mapping(given: object) -> TypeGuard[Mapping[str, Any]]:
+    """Say whether *given* is a mapping, as settings have them."""
+    return isinstance(given, Mapping)
+
+
+def is_list(given: object) -> TypeGuard[Sequence[Any]]:
+    """Say whether *given* is a list or the like, and not text."""
+    return isinstance(given, Sequence) and not isinstance(given, str | bytes)
 
 
 def load_object(given: Any, name: str) -> Any:

@@ -62,7 +62,9 @@ def check_url(store: str, url: str, known: frozenset[str]) -> None:
             raise ConfigurationError(f"{store}: {redact(url)} names no host.")
     for option in location.options:
         if option in _OURS:
-            raise ConfigurationError(f"{store}: {option} is not for the URL; wrap the store in a RetryWrapper to retry.")
+            raise ConfigurationError(
+                f"{store}: {option} is not for the URL; wrap the store in a RetryWrapper to retry."
+            )
         if option not in known:
             raise ConfigurationError(f"{store}: {redact(url)} has the unknown option {option!r}; {_known(known)}")
 
@@ -72,7 +74,7 @@ def known_options(*classes: type, parsers: Mapping[str, Any]) -> frozenset[str]:
     names = set(parsers)
     for kind in classes:
         for ancestor in kind.__mro__[:-1]:
-            names |= set(inspect.signature(ancestor.__init__).parameters)
+            names |= set(inspect.signature(vars(ancestor).get("__init__", object.__init__)).parameters)
     return frozenset(names - {"self", "args", "kwargs", "connection_class", "parser_class", "encoder_class"})
 
 

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from typing_extensions import override
+
 from kv_core.aio.protocols import AsyncStore
 from kv_core.errors import ConfigurationError, StoreClosedError
 from kv_core.options import did_you_mean
@@ -106,5 +108,6 @@ class Registry:
         if self._closed:
             raise StoreClosedError("The application's stores were closed; make a new registry.")
 
+    @override
     def __repr__(self) -> str:
         return f"Registry({', '.join(map(repr, self.specs.values()))})"

@@ -10,6 +10,8 @@ import hmac
 from collections.abc import Sequence
 from typing import Final
 
+from typing_extensions import override
+
 from kv_core.errors import ConfigurationError, CorruptEntryError
 
 SIGNATURE_SIZE: Final = 32
@@ -61,6 +63,7 @@ class Signer:
         code.update(payload)
         return code.digest()
 
+    @override
     def __repr__(self) -> str:
         return f"Signer({len(self._keys)} keys)"
 

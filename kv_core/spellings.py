@@ -19,7 +19,7 @@ def also(**spellings: str) -> Callable[[Callable[Concatenate[S, P], None]], Call
 
     def decorate(init: Callable[Concatenate[S, P], None]) -> Callable[Concatenate[S, P], None]:
         @wraps(init)
-        def accept(self: S, *args: P.args, **kwargs: P.kwargs) -> None:
+        def accept(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
             options: dict[str, Any] = kwargs
             for other in spellings.keys() & options.keys():
                 ours = spellings[other]

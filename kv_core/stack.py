@@ -16,14 +16,16 @@ The settings are a mapping of aliases; each describes a stack by a URL, or by a 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
+
+from typing_extensions import override
 
 from kv_core.aio.protocols import AsyncStore
 from kv_core.errors import BaseKeyValueError, ConfigurationError, MissingDependencyError, Problem
 from kv_core.kinds import Kind, stores, wrappers
-from kv_core.options import coerce, did_you_mean, from_environment, parameters, takes_store
+from kv_core.options import coerce, did_you_mean, from_environment, is_list, is_mapping, parameters, takes_store
 from kv_core.sync.protocols import Store
 from kv_core.url import Location, parse, redact
 
@@ -55,7 +57,7 @@ class Part:
         if hasattr(kind, "_share"):
             with self._lock:
                 if "shared" not in self._shared:
-                    self._shared["shared"] = kind._share()  # noqa: SLF001 - the hook is for this place
+                    self._shared["shared"] = kind._share()
             options["_shared"] = self._shared["shared"]
         return kind(*inner, **options)
 
@@ -84,7 +86,8 @@ class StackSpec:
         Args:
             named: How to get another stack that this one refers to; by default it is built anew.
         """
-        return self._build("aio", named or StackSpec.build_async)
+        stack: AsyncStore = self._build("aio", named or StackSpec.build_async)
+        return stack
 
     def build_sync(self, named: Callable[[StackSpec], Store] | None = None) -> Store:
         """Build the stack for threads; nothing is connected yet.
@@ -92,7 +95,8 @@ class StackSpec:
         Args:
             named: How to get another stack that this one refers to; by default it is built anew.
         """
-        return self._build("sync", named or StackSpec.build_sync)
+        stack: Store = self._build("sync", named or StackSpec.build_sync)
+        return stack
 
     def _build(self, side: Side, named: Callable[[StackSpec], Any]) -> Any:
         stack = self.store.build(side, named=named) if isinstance(self.store, Part) else named(self.store)
@@ -106,6 +110,7 @@ class StackSpec:
         inside = (self.store.name,) if isinstance(self.store, Part) else (f"kv:{self.store.alias}",)
         return (*[wrapper.name for wrapper in self.wrappers], *inside)
 
+    @override
     def __repr__(self) -> str:
         return f"StackSpec({self.alias!r}: {' > '.join(self.parts)} at {self.location})"
 
@@ -143,7 +148,7 @@ class _Reader:
         self._reading: list[str] = []
 
     def read(self) -> dict[str, StackSpec]:
-        if not isinstance(self._settings, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - users pass anything
+        if not is_mapping(self._settings):
             message = f"{self._setting} is a mapping of aliases to stacks, not {type(self._settings).__name__}."
             raise ConfigurationError(message)
         for alias in self._settings:
@@ -172,11 +177,11 @@ class _Reader:
 
     def _stack(self, alias: str, given: Any, path: str) -> StackSpec | None:
         if isinstance(given, str):
-            given = {"LOCATION": given}
-        if not isinstance(given, Mapping):
+            given = dict[str, Any](LOCATION=given)
+        if not is_mapping(given):
             self._problem(path, f"a stack is a URL or a mapping, not {type(given).__name__}.")
             return None
-        described = {str(key).upper(): item for key, item in cast("Mapping[Any, Any]", given).items()}
+        described = {str(key).upper(): item for key, item in given.items()}
         for key in described.keys() - set(_KEYS):
             self._problem(f"{path}[{key!r}]", "this key is not known.", did_you_mean(key, _KEYS))
         before = len(self._problems)
@@ -226,8 +231,8 @@ class _Reader:
         if known is None:
             return None
         options: dict[str, Any] = {}
-        given = described.get("STORE") or {}
-        if not isinstance(given, Mapping):
+        given: Any = described.get("STORE") or dict[str, Any]()
+        if not is_mapping(given):
             self._problem(f"{path}['STORE']", f"STORE is a mapping of options, not {type(given).__name__}.")
             return None
         query = {name: text for name, text in where.options.items() if name in known}
@@ -239,24 +244,22 @@ class _Reader:
             for name in rest:
                 self._problem(f"{path}['LOCATION']", f"the option {name!r} is not known.", did_you_mean(name, known))
         options |= self._options(query, known, f"{path}['LOCATION']")
-        options |= self._options(cast("Mapping[str, Any]", given), known, f"{path}['STORE']")
+        options |= self._options(given, known, f"{path}['STORE']")
         if "COLLECTION" in described:
             options["default_collection"] = described["COLLECTION"]
         return Part(where.scheme, kind, options)
 
     def _wrappers(self, given: Any, path: str) -> list[Part]:
-        if isinstance(given, str | bytes | Mapping) or not isinstance(given, Sequence):
+        if not is_list(given):
             self._problem(path, "WRAPPERS is a list, outermost first; each is a name or {'wrapper': name, …}.")
             return []
-        parts = [
-            self._wrapper(item, f"{path}[{number}]") for number, item in enumerate(cast("Sequence[Any]", given))
-        ]
+        parts = [self._wrapper(item, f"{path}[{number}]") for number, item in enumerate(given)]
         return [part for part in parts if part is not None]
 
     def _wrapper(self, given: Any, path: str) -> Part | None:
         options: dict[str, Any] = {"wrapper": given} if isinstance(given, str) else {}
-        if isinstance(given, Mapping):
-            options = dict(cast("Mapping[str, Any]", given))
+        if is_mapping(given):
+            options = dict(given)
         name = options.pop("wrapper", None)
         if not isinstance(name, str):
             self._problem(path, "a wrapper is a name or {'wrapper': name, option: …}.")
@@ -297,7 +300,7 @@ class _Reader:
     def _reference(self, given: Any, path: str) -> Any:
         if isinstance(given, str) and given.startswith("kv:"):
             return self._alias(given.removeprefix("kv:"), path)
-        if isinstance(given, str | Mapping):
+        if isinstance(given, str) or is_mapping(given):
             return self._stack(path, given, path)
         return given
 

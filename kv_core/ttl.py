@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, Protocol, TypeAlias
 
+from typing_extensions import override
+
 from kv_core.checks import shown
 from kv_core.errors import BatchLengthError, InvalidTTLError
 
@@ -20,6 +22,7 @@ class Keep:
 
     __slots__ = ()
 
+    @override
     def __repr__(self) -> str:
         return "KEEP"
 

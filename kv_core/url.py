@@ -32,8 +32,10 @@ class Location:
     def url(self, options: dict[str, str] | None = None) -> str:
         """Return the URL again, with *options* in place of its query."""
         query = urlencode(self.options if options is None else options)
-        return urlunsplit((self.scheme, self.address, self.path, query, "")) if self.address or self.path else (
-            f"{self.scheme}://{'?' + query if query else ''}"
+        return (
+            urlunsplit((self.scheme, self.address, self.path, query, ""))
+            if self.address or self.path
+            else (f"{self.scheme}://{'?' + query if query else ''}")
         )
 
 

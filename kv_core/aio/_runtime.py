@@ -49,7 +49,7 @@ async def within(seconds: float, fn: Op[P, T], /, *args: P.args, **kwargs: P.kwa
         call = fn(*args, **kwargs)
         if not isinstance(call, CoroutineType):
             call = _coroutine(call)
-        return await _Within(cast("CoroutineType[Any, Any, T]", call), seconds)
+        return await _Within(call, seconds)
 
 
 interrupting = within
@@ -65,7 +65,7 @@ class _Within(Generic[T]):
 
     __slots__ = ("_call", "_seconds")
 
-    def __init__(self, call: CoroutineType[Any, Any, T], seconds: float) -> None:
+    def __init__(self, call: Coroutine[Any, Any, T], seconds: float) -> None:
         self._call = call
         self._seconds = seconds
 
@@ -73,7 +73,8 @@ class _Within(Generic[T]):
         try:
             waiting = self._call.send(None)
         except StopIteration as done:
-            return done.value
+            result: T = done.value
+            return result
         return (yield from self._wait(waiting))
 
     def _wait(self, waiting: Any) -> Generator[Any, Any, T]:
@@ -97,14 +98,15 @@ class _Within(Generic[T]):
                 except GeneratorExit:
                     call.close()
                     raise
-                except BaseException as thrown:
+                except BaseException as thrown:  # noqa: BLE001 - whatever is thrown in belongs to the call
                     waiting = call.throw(thrown)
                 else:
                     waiting = call.send(sent)
         except StopIteration as done:
             if fired:
                 task.uncancel()
-            return done.value
+            result: T = done.value
+            return result
         except asyncio.CancelledError as cancelled:
             if fired and task.uncancel() <= cancelled_before:
                 raise TimeoutError from cancelled
@@ -123,7 +125,7 @@ _executor_lock = threading.Lock()
 
 async def run_blocking(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a blocking function in one of a bounded number of threads."""
-    global _executor
+    global _executor  # noqa: PLW0603 - one a process
     if _executor is None:
         with _executor_lock:
             if _executor is None:

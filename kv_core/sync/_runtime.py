@@ -52,7 +52,7 @@ def interrupting(seconds: float, fn: Op[P, T], /, *args: P.args, **kwargs: P.kwa
     Raises:
         TimeoutError: It did not end in time.
     """
-    global _executor
+    global _executor  # noqa: PLW0603 - one a process
     with _executor_lock:
         if _executor is None:
             _executor = ThreadPoolExecutor(BLOCKING_THREADS, thread_name_prefix="kv-interrupting")

@@ -10,16 +10,16 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from time import perf_counter
 from types import TracebackType
-from typing import Any, ClassVar, NamedTuple, ParamSpec, TypeVar
+from typing import Any, ClassVar, NamedTuple, ParamSpec, Self, TypeVar
 
-from typing_extensions import Self, override
+from typing_extensions import override
 
 from kv_core import codec, counter
 from kv_core.address import check_collection, check_key, check_keys
 from kv_core.aio._runtime import Op, gather, within
 from kv_core.aio.protocols import AsyncStore
 from kv_core.capabilities import ALL, unsupported
-from kv_core.checks import whole, check_limit, check_revision, check_values, positive
+from kv_core.checks import check_limit, check_revision, check_values, positive, whole
 from kv_core.deadline import unsent
 from kv_core.entry import VERSION, Entry, Revision
 from kv_core.errors import (
@@ -76,8 +76,8 @@ class BaseStore(AsyncStore):
         except InvalidCollectionError as error:
             raise ConfigurationError(f"{name}: default_collection: {error}") from error
         self._timeout = positive(timeout, f"{name}: timeout (seconds)")
-        self._max_entry_size = max_entry_size if max_entry_size is None else whole(
-            max_entry_size, f"{name}: max_entry_size (bytes)"
+        self._max_entry_size = (
+            max_entry_size if max_entry_size is None else whole(max_entry_size, f"{name}: max_entry_size (bytes)")
         )
         self._default_collection = default_collection
         self._clock = _clock
@@ -144,10 +144,14 @@ class BaseStore(AsyncStore):
 
     # What entries look like -----------------------------------------------------------------------------------------
 
-    def _dump(self, collection: str, key: str, value: dict[str, Any], ttl: KeptTTL, kept: Revision | None = None) -> bytes:
+    def _dump(
+        self, collection: str, key: str, value: dict[str, Any], ttl: KeptTTL, kept: Revision | None = None
+    ) -> bytes:
         """Encode an entry that is put now."""
         now = self._clock.now()
-        ends = kept.expires_at if isinstance(ttl, Keep) and kept else None if isinstance(ttl, Keep) else expiry(now, ttl)
+        ends = (
+            kept.expires_at if isinstance(ttl, Keep) and kept else None if isinstance(ttl, Keep) else expiry(now, ttl)
+        )
         data = codec.encode(
             Entry(collection=collection, created_at=now, expires_at=ends, key=key, value=value, version=VERSION)
         )
@@ -271,7 +275,9 @@ class BaseStore(AsyncStore):
     ) -> None:
         await self._put(key, value, collection, ttl, "always")
 
-    async def _put(self, key: str, value: dict[str, Any], collection: str | None, ttl: float | None, when: When) -> bool:
+    async def _put(
+        self, key: str, value: dict[str, Any], collection: str | None, ttl: float | None, when: When
+    ) -> bool:
         collection = self._place(collection)
         check_key(key)
         if ttl is not None:
@@ -408,9 +414,7 @@ class BaseStore(AsyncStore):
                     return total
             elif first is None:
                 raise counter.missing(collection, key)
-            elif await self._write(
-                collection, key, self._dump(collection, key, {"value": first}, ttl), ttl, "absent"
-            ):
+            elif await self._write(collection, key, self._dump(collection, key, {"value": first}, ttl), ttl, "absent"):
                 return first
 
     @override
@@ -482,6 +486,7 @@ class BaseStore(AsyncStore):
     ) -> None:
         await self.close()
 
+    @override
     def __repr__(self) -> str:
         return f"{type(self).__name__}(default_collection={self._default_collection!r})"
 

@@ -125,9 +125,7 @@ class MemoryStore(BaseStore):
     async def _touch(self, collection: str, key: str, ttl: float | None) -> bool:
         with self._table.lock:
             record = self._table.read(collection, key, self._now)
-            return record is not None and self._table.swap(
-                collection, key, record.serial, record.data, ttl, self._now
-            )
+            return record is not None and self._table.swap(collection, key, record.serial, record.data, ttl, self._now)
 
     @override
     async def _increment(self, collection: str, key: str, amount: int, first: int | None, ttl: float | None) -> int:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+from redis import exceptions as redis_errors
 from typing_extensions import override
 
 from kv_core import address, codec, counter
@@ -31,7 +32,6 @@ from kv_core.errors import (
 from kv_core.options import load_object
 from kv_core.redis_options import server_options
 from kv_core.ttl import SYSTEM_CLOCK, Clock, Keep, KeptTTL, When, milliseconds
-from redis import exceptions as redis_errors
 
 _CONDITION: Final[dict[When, tuple[str, ...]]] = {"always": (), "absent": ("NX",), "present": ("XX",)}
 _GLOB: Final = re.compile(r"([\\*?\[\]])")
@@ -90,9 +90,7 @@ class RedisStore(BaseStore):
                 raise ConfigurationError("RedisStore takes client= or the address of a server, not both.")
             self._clients = Borrowed(driver.borrow(client))
             return
-        where = server_options(
-            "RedisStore", url=url, host=host, port=port, db=db, username=username, password=password
-        )
+        where = server_options("RedisStore", url=url, host=host, port=port, db=db, username=username, password=password)
         driver.check(where)
         credentials = load_object(credential_provider, "RedisStore: credential_provider")
         self._clients = PerLoop(lambda: driver.connect(where, self._timeout, credentials), driver.Client.close)
@@ -133,7 +131,8 @@ class RedisStore(BaseStore):
 
     @override
     async def _read(self, collection: str, key: str) -> bytes | None:
-        return await self._command(collection, key, "GET", address.encode(collection, key))
+        found: bytes | None = await self._command(collection, key, "GET", address.encode(collection, key))
+        return found
 
     @override
     async def _read_many(self, collection: str, keys: Sequence[str]) -> list[bytes | None]:
@@ -141,7 +140,9 @@ class RedisStore(BaseStore):
         return await self._call(collection, None, self._fetch, names)
 
     async def _fetch(self, names: list[str]) -> list[bytes | None]:
-        found, there = raising(await self._pipeline([("MGET", *names), ("EXISTS", *names)]))
+        replies = raising(await self._pipeline([("MGET", *names), ("EXISTS", *names)]))
+        found: list[bytes | None] = replies[0]
+        there: int = replies[1]
         if there == len(names) - found.count(None):
             return found
         # MGET answers nil for what is not a string; GET says so. (Or an entry came or went between the two commands.)
@@ -184,9 +185,7 @@ class RedisStore(BaseStore):
             await self._command(collection, None, "MSET", *pairs)
             return
         names = [address.encode(collection, write.key) for write in writes]
-        arguments = [
-            part for _, data, ttl in writes for part in (data, 0 if ttl is None else milliseconds(ttl))
-        ]
+        arguments = [part for _, data, ttl in writes for part in (data, 0 if ttl is None else milliseconds(ttl))]
         await self._run(collection, None, scripts.WRITE_MANY, names, *arguments)
 
     @override
@@ -195,7 +194,8 @@ class RedisStore(BaseStore):
 
     @override
     async def _remove_many(self, collection: str, keys: Sequence[str]) -> int:
-        return await self._command(collection, None, "DEL", *[address.encode(collection, key) for key in keys])
+        names = [address.encode(collection, key) for key in keys]
+        return int(await self._command(collection, None, "DEL", *names))
 
     @override
     async def _swap(self, collection: str, key: str, token: Any, data: bytes | None, ttl: KeptTTL) -> bool:

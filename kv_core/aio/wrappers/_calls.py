@@ -36,7 +36,8 @@ class Call(Generic[T]):
         operation = getattr(store, self.name, None)
         if operation is None:
             raise unsupported(store, self.name)
-        return await operation(*self.arguments, **self.options)
+        result: T = await operation(*self.arguments, **self.options)
+        return result
 
     @property
     def operation(self) -> Operation:
@@ -61,7 +62,7 @@ class Call(Generic[T]):
             case "get" | "get_with_revision":
                 return int(result is not None)
             case "get_many":
-                return len(result) - result.count(None)
+                return sum(value is not None for value in result)
             case "ttl":
                 return int(result[0] is not None)
             case "ttl_many":

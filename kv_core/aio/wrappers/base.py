@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self, cast
 
-from typing_extensions import Self, override
+from typing_extensions import override
 
 from kv_core.address import check_keys
 from kv_core.aio.protocols import AsyncKeyValue, AsyncStore
@@ -32,6 +32,7 @@ class BaseWrapper(AsyncStore):
 
     key_value: AsyncKeyValue
 
+    @override
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         _close_side_doors(cls)
@@ -47,10 +48,10 @@ class BaseWrapper(AsyncStore):
 
     def _inner(self, operation: str) -> AsyncStore:
         """Return the wrapped store if it has *operation*, which is none of the basic ones."""
-        inner: Any = self.key_value
+        inner: object = self.key_value
         if not hasattr(inner, operation):
             raise unsupported(self, operation)
-        return inner
+        return cast("AsyncStore", inner)
 
     @override
     async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
@@ -188,6 +189,7 @@ class BaseWrapper(AsyncStore):
     ) -> None:
         await self.close()
 
+    @override
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key_value!r})"
 

@@ -13,7 +13,7 @@ from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.wrappers._calls import Call, CallWrapper, T
 from kv_core.checks import not_negative, positive, whole
 from kv_core.deadline import unsent
-from kv_core.errors import BaseKeyValueError, ConfigurationError, StoreTimeoutError
+from kv_core.errors import BaseKeyValueError, ConfigurationError, Outcome, StoreTimeoutError
 from kv_core.spellings import also
 
 
@@ -67,13 +67,15 @@ class RetryWrapper(CallWrapper):
     @override
     async def _around(self, call: Call[T]) -> T:
         try:
-            return await call(self.key_value) if not self.max_retries else await within(
-                self.max_elapsed, self._attempts, call
+            return (
+                await call(self.key_value)
+                if not self.max_retries
+                else await within(self.max_elapsed, self._attempts, call)
             )
         except BaseKeyValueError:
             raise
         except TimeoutError as error:
-            outcome = "not_applied" if unsent(error) else "unknown"
+            outcome: Outcome = "not_applied" if unsent(error) else "unknown"
             message = f"{call!r} did not end within {self.max_elapsed:g} s, retries included."
             raise StoreTimeoutError(message, outcome=outcome, collection=call.collection) from error
 
@@ -108,5 +110,5 @@ class RetryWrapper(CallWrapper):
         return wanted and (lost is None or call.operation.repeatable)
 
 
-def _outcome(error: Exception) -> str:
+def _outcome(error: Exception) -> Outcome:
     return error.outcome if isinstance(error, BaseKeyValueError) else "unknown"

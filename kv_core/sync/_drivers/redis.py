@@ -1,10 +1,14 @@
 """redis-py's blocking client. The twin is `kv_core/aio/_drivers/redis.py`."""
 
+# redis-py publishes half of its types.
+# mypy: disable-error-code="no-untyped-call"
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from typing_extensions import override
 
@@ -27,9 +31,7 @@ try:
 except ImportError as error:
     raise MissingDependencyError("RedisStore needs redis-py: pip install 'kvstack[redis]'") from error
 
-_KNOWN = known_options(
-    Connection, SSLConnection, UnixDomainSocketConnection, parsers=cast("dict[str, Any]", URL_QUERY_ARGUMENT_PARSERS)
-)
+_KNOWN = known_options(Connection, SSLConnection, UnixDomainSocketConnection, parsers=URL_QUERY_ARGUMENT_PARSERS)
 _BYTES: dict[str, Any] = {"NEVER_DECODE": True}  # values are bytes, however the client was configured
 _LONGEST = 3600.0
 
@@ -49,13 +51,14 @@ class _Timely(Connection):
     @override
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         self._hurry()
-        super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]
+        super().send_packed_command(command, check_health)
 
     def _hurry(self) -> None:
         seconds = left(_LONGEST)
         self.socket_timeout = self.socket_connect_timeout = seconds
-        if self._sock:
-            self._sock.settimeout(seconds)
+        sock: Any = self._sock
+        if sock is not None:
+            sock.settimeout(seconds)
 
 
 class _TimelyTLS(_Timely, SSLConnection):
@@ -69,6 +72,9 @@ class _TimelyUnix(_Timely, UnixDomainSocketConnection):
 _TIMELY: dict[Any, type[_Timely]] = {SSLConnection: _TimelyTLS, UnixDomainSocketConnection: _TimelyUnix}
 
 
+__all__ = ["Client", "Redis", "borrow", "check", "connect"]
+
+
 class Client:
     """A Redis client with a bounded number of connections."""
 
@@ -80,7 +86,7 @@ class Client:
         """Send one command, and return its reply."""
         self._enter()
         try:
-            return self._redis.execute_command(*command, **_BYTES)  # type: ignore[no-untyped-call] # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - untyped there
+            return self._redis.execute_command(*command, **_BYTES)
         finally:
             self._gate.release()
 
@@ -120,11 +126,12 @@ def connect(url: str, timeout: float, credential_provider: object) -> Client:
     limit = options.pop("max_connections", MAX_CONNECTIONS)
     if credential_provider is not None:
         options["credential_provider"] = credential_provider
-    pool = ConnectionPool(
+    options = {"protocol": 2} | options | {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    pool: Any = ConnectionPool(
         connection_class=_TIMELY.get(kind, _Timely),
         max_connections=2**31,  # the gate waits where the pool would raise
         retry=Retry(NoBackoff(), 0),
-        **{"protocol": 2, **options, "socket_timeout": timeout, "socket_connect_timeout": timeout},
+        **options,
     )
     return Client(Redis(connection_pool=pool), limit)
 

@@ -11,9 +11,9 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from time import perf_counter
 from types import TracebackType
-from typing import Any, ClassVar, NamedTuple, ParamSpec, TypeVar
+from typing import Any, ClassVar, NamedTuple, ParamSpec, Self, TypeVar
 
-from typing_extensions import Self, override
+from typing_extensions import override
 
 from kv_core import codec, counter
 from kv_core.address import check_collection, check_key, check_keys
@@ -477,6 +477,7 @@ class BaseStore(Store):
     ) -> None:
         self.close()
 
+    @override
     def __repr__(self) -> str:
         return f"{type(self).__name__}(default_collection={self._default_collection!r})"
 

@@ -132,7 +132,8 @@ class RedisStore(BaseStore):
 
     @override
     def _read(self, collection: str, key: str) -> bytes | None:
-        return self._command(collection, key, "GET", address.encode(collection, key))
+        found: bytes | None = self._command(collection, key, "GET", address.encode(collection, key))
+        return found
 
     @override
     def _read_many(self, collection: str, keys: Sequence[str]) -> list[bytes | None]:
@@ -140,7 +141,9 @@ class RedisStore(BaseStore):
         return self._call(collection, None, self._fetch, names)
 
     def _fetch(self, names: list[str]) -> list[bytes | None]:
-        found, there = raising(self._pipeline([("MGET", *names), ("EXISTS", *names)]))
+        replies = raising(self._pipeline([("MGET", *names), ("EXISTS", *names)]))
+        found: list[bytes | None] = replies[0]
+        there: int = replies[1]
         if there == len(names) - found.count(None):
             return found
         # MGET answers nil for what is not a string; GET says so. (Or an entry came or went between the two commands.)
@@ -190,7 +193,8 @@ class RedisStore(BaseStore):
 
     @override
     def _remove_many(self, collection: str, keys: Sequence[str]) -> int:
-        return self._command(collection, None, "DEL", *[address.encode(collection, key) for key in keys])
+        names = [address.encode(collection, key) for key in keys]
+        return int(self._command(collection, None, "DEL", *names))
 
     @override
     def _swap(self, collection: str, key: str, token: Any, data: bytes | None, ttl: KeptTTL) -> bool:

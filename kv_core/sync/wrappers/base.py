@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self, cast
 
-from typing_extensions import Self, override
+from typing_extensions import override
 
 from kv_core.address import check_keys
 from kv_core.capabilities import BASIC, OPERATIONS, capabilities, unsupported
@@ -33,6 +33,7 @@ class BaseWrapper(Store):
 
     key_value: KeyValue
 
+    @override
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         _close_side_doors(cls)
@@ -48,10 +49,10 @@ class BaseWrapper(Store):
 
     def _inner(self, operation: str) -> Store:
         """Return the wrapped store if it has *operation*, which is none of the basic ones."""
-        inner: Any = self.key_value
+        inner: object = self.key_value
         if not hasattr(inner, operation):
             raise unsupported(self, operation)
-        return inner
+        return cast("Store", inner)
 
     @override
     def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
@@ -185,6 +186,7 @@ class BaseWrapper(Store):
     ) -> None:
         self.close()
 
+    @override
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key_value!r})"
 

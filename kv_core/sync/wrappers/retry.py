@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from kv_core.checks import not_negative, positive, whole
 from kv_core.deadline import unsent
-from kv_core.errors import BaseKeyValueError, ConfigurationError, StoreTimeoutError
+from kv_core.errors import BaseKeyValueError, ConfigurationError, Outcome, StoreTimeoutError
 from kv_core.spellings import also
 from kv_core.sync._runtime import sleep, within
 from kv_core.sync.protocols import KeyValue
@@ -72,7 +72,7 @@ class RetryWrapper(CallWrapper):
         except BaseKeyValueError:
             raise
         except TimeoutError as error:
-            outcome = "not_applied" if unsent(error) else "unknown"
+            outcome: Outcome = "not_applied" if unsent(error) else "unknown"
             message = f"{call!r} did not end within {self.max_elapsed:g} s, retries included."
             raise StoreTimeoutError(message, outcome=outcome, collection=call.collection) from error
 
@@ -107,5 +107,5 @@ class RetryWrapper(CallWrapper):
         return wanted and (lost is None or call.operation.repeatable)
 
 
-def _outcome(error: Exception) -> str:
+def _outcome(error: Exception) -> Outcome:
     return error.outcome if isinstance(error, BaseKeyValueError) else "unknown"

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from kv_core.checks import positive
 from kv_core.deadline import unsent
-from kv_core.errors import BaseKeyValueError, StoreTimeoutError
+from kv_core.errors import BaseKeyValueError, Outcome, StoreTimeoutError
 from kv_core.spellings import also
 from kv_core.sync._runtime import interrupting, within
 from kv_core.sync.protocols import KeyValue
@@ -44,6 +44,6 @@ class TimeoutWrapper(CallWrapper):
         except BaseKeyValueError:
             raise
         except TimeoutError as error:
-            outcome = "not_applied" if unsent(error) else "unknown"
+            outcome: Outcome = "not_applied" if unsent(error) else "unknown"
             message = f"{call!r} did not end within {self.timeout:g} s."
             raise StoreTimeoutError(message, outcome=outcome, collection=call.collection) from error

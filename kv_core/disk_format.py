@@ -1,0 +1,317 @@
+"""What lies in a disk store's directory: a diskcache database that holds bytes; how it is made, checked and opened.
+
+The layout is diskcache 5's. Its `Cache` makes the tables, but does not work on them here: it waits for locks without a
+deadline, deletes value files before the commit, and stays in a transaction whose commit failed.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, Final, ParamSpec, TypeVar
+
+from typing_extensions import override
+
+from kv_core.errors import (
+    ConfigurationError,
+    CorruptEntryError,
+    InvalidKeyError,
+    MissingDependencyError,
+    PathSecurityError,
+    SerializationError,
+    StoreSetupError,
+    StoreTimeoutError,
+)
+
+try:
+    from diskcache import Cache, Disk
+    from diskcache.core import DBNAME, MODE_BINARY, MODE_RAW, MODE_TEXT, UNKNOWN
+except ImportError as error:
+    raise MissingDependencyError("DiskStore needs diskcache: pip install 'kvstack[disk]'") from error
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+IN_DATABASE: Final = 2**31 - 1
+"""As `disk_min_file_size`: every value stays in the database, so none can be lost or orphaned beside it."""
+RAW: Final[int] = MODE_RAW
+
+_FILES: Final = (MODE_BINARY, MODE_TEXT)
+_COLUMNS: Final = {
+    "Cache": {"rowid", "key", "raw", "store_time", "expire_time", "access_time", "access_count", "tag", "size", "mode"}
+    | {"filename", "value"},
+    "Settings": {"key", "value"},
+}
+_SETTINGS: Final[dict[str, Any]] = {
+    "eviction_policy": "none",
+    "size_limit": 2**62,
+    "cull_limit": 0,
+    "statistics": 0,
+    "disk_min_file_size": IN_DATABASE,
+}
+_BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+# Values ---------------------------------------------------------------------------------------------------------------
+
+
+class BytesDisk(Disk):
+    """A `Disk` for diskcache's `Cache` that keeps bytes under text keys: no pickle is written, and none is loaded.
+
+    `Cache(directory, disk=BytesDisk, disk_min_file_size=IN_DATABASE)` can be given to a store as `disk_cache`.
+    """
+
+    @override
+    def put(self, key: Any) -> Any:
+        if type(key) is not str:
+            raise InvalidKeyError(f"A key in this cache is a str, not {type(key).__name__}.")
+        return key, True
+
+    @override
+    def get(self, key: Any, raw: Any) -> Any:
+        if not raw:
+            raise CorruptEntryError("A key in this cache is a pickle, which was not loaded.")
+        return key
+
+    @override
+    def store(self, value: Any, read: bool, key: Any = UNKNOWN) -> Any:
+        if type(value) is not bytes or read:
+            raise SerializationError(f"A value in this cache is bytes, not {type(value).__name__}.")
+        return 0, RAW, None, value
+
+    @override
+    def fetch(self, mode: Any, filename: Any, value: Any, read: bool) -> Any:
+        data = read_value(self._root, mode, filename, value)
+        return io.BytesIO(data) if read else data
+
+    @override
+    def remove(self, file_path: Any) -> None:
+        remove_file(self._root, file_path)
+
+    @property
+    def _root(self) -> Path:
+        return Path(os.fsdecode(self._directory))
+
+
+def read_value(directory: Path, mode: int, filename: str | bytes | None, value: object) -> bytes:
+    """Return the bytes of a row: those in the database, or in a value file that py-key-value wrote.
+
+    Raises:
+        CorruptEntryError: The row holds something else, such as a pickle, or its file is lost or elsewhere.
+    """
+    if mode == RAW and filename is None:
+        if type(value) is bytes:
+            return value
+        if type(value) is str:
+            return value.encode()
+    elif mode in _FILES and filename is not None:
+        try:
+            path = _inside(directory, filename)
+            if path.is_file():
+                return path.read_bytes()
+        except (OSError, ValueError) as error:
+            raise CorruptEntryError("The file of this value cannot be read, or is not in the store.") from error
+        raise CorruptEntryError("The file of this value is lost.")
+    raise CorruptEntryError("What is stored there is not bytes that a store wrote, and was not loaded.")
+
+
+def remove_file(directory: Path, filename: str | bytes) -> None:
+    """Delete a value file, if it lies in the directory and is still there."""
+    with suppress(OSError, ValueError):
+        path = _inside(directory, filename)
+        path.unlink()
+        path.parent.rmdir()  # refuses unless nothing is left in it
+        path.parent.parent.rmdir()
+
+
+def _inside(directory: Path, filename: str | bytes) -> Path:
+    root = directory.resolve()
+    path = (root / os.fsdecode(filename)).resolve()
+    if root not in path.parents or path.name.startswith(DBNAME):
+        raise PathSecurityError("A value's file lies outside the store's directory; it was not touched.")
+    return path
+
+
+# The database ---------------------------------------------------------------------------------------------------------
+
+
+class Connection(sqlite3.Connection):
+    """A connection that belongs to one thread; only `close` may be called from another.
+
+    Attributes:
+        directory: Where the database lies.
+        files: Value files to delete when the transaction has been committed.
+        joined: A transaction is open, and what is done is part of it.
+        turn: Held while the connection is used, so that it is not closed meanwhile.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        path = f"{(directory / DBNAME).as_uri()}?mode=rw"  # never made by merely connecting
+        super().__init__(path, timeout=0, isolation_level=None, check_same_thread=False, uri=True)
+        self.text_factory = bytes  # what is damaged or planted need not be UTF-8
+        self.directory = directory
+        self.files: list[str | bytes] = []
+        self.joined = False
+        self.turn = threading.RLock()
+
+
+def connect(directory: Path, *, evicts: bool = False) -> Connection:
+    """Open the database in *directory*; make both, for this user alone, if there is neither.
+
+    Args:
+        directory: Where it lies; absolute.
+        evicts: Entries will be dropped in the order in which they were written.
+
+    Raises:
+        StoreSetupError: What is there is not a database of diskcache, or not all of it.
+        OSError: The directory cannot be made.
+        sqlite3.Error: The database is locked, damaged, or may not be opened.
+    """
+    _prepare(directory)
+    connection = Connection(directory)
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        _check_tables(connection)
+        if connection.execute("PRAGMA journal_mode").fetchone() != (b"wal",):
+            connection.execute("PRAGMA journal_mode = WAL")
+        if evicts:
+            connection.execute("CREATE INDEX IF NOT EXISTS Cache_store_time ON Cache (store_time)")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if primary_code(error) == sqlite3.SQLITE_NOTADB:
+            raise StoreSetupError(f"{directory / DBNAME} is not a database; move it away, or restore it.") from error
+        raise
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(directory: Path) -> None:
+    database, log, index = (directory / f"{DBNAME}{suffix}" for suffix in ("", "-wal", "-shm"))
+    if not database.exists():
+        if log.exists() and not database.exists():
+            raise StoreSetupError(f"{database} is missing, but its log {log.name} is there; restore or remove both.")
+        _create(directory)
+    if not database.stat().st_size:
+        raise StoreSetupError(f"{database} is empty, so not a database; restore it, or remove it to begin anew.")
+    for _ in range(5):  # SQLite makes the log before its index and removes it after, so a lone index stays one
+        if log.exists() or not index.exists():
+            return
+        sleep(0.001)
+    raise StoreSetupError(
+        f"{log} was removed from beside {index.name}, and with it the last writes; restore it, "
+        f"or remove {index.name} to go on with what had been saved before."
+    )
+
+
+def _create(directory: Path) -> None:
+    """Make an empty database elsewhere, and put it in its place in one step, unless another process did."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=".new-", dir=directory))
+    try:
+        Cache(str(new), disk=BytesDisk, **_SETTINGS).close()
+        (new / DBNAME).chmod(0o600)  # SQLite gives the log and its index the same mode
+        with suppress(FileExistsError):
+            os.link(new / DBNAME, directory / DBNAME)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _check_tables(connection: Connection) -> None:
+    unique = "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = 'Cache_key_raw'"
+    complete = connection.execute(unique).fetchone() is not None and all(
+        columns <= {name.decode() for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+        for table, columns in _COLUMNS.items()
+    )
+    if not complete:
+        raise StoreSetupError(
+            f"{connection.directory / DBNAME} is not a database that diskcache 5 made; choose another directory."
+        )
+
+
+def directory_of(cache: object) -> tuple[Path, int | None]:
+    """Return where a user's `Cache` lies, and from how many bytes on it evicts.
+
+    Raises:
+        ConfigurationError: It is not a `Cache`, or its `Disk` may load pickles.
+    """
+    if not isinstance(cache, Cache) or not isinstance(cache.disk, BytesDisk):
+        raise ConfigurationError(
+            "disk_cache is a diskcache Cache whose disk is kv_core.disk_format.BytesDisk, because the stock Disk "
+            "loads pickles: Cache(directory, disk=BytesDisk, disk_min_file_size=IN_DATABASE)."
+        )
+    settings: Any = cache
+    evicts = settings.eviction_policy != "none" and settings.cull_limit
+    return Path(os.fsdecode(cache.directory)).absolute(), settings.size_limit if evicts else None
+
+
+# Work -----------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """Make what is done inside one step, or a part of the transaction that is open already."""
+    if connection.joined:
+        yield
+        return
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.joined = True
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.files.clear()
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    finally:
+        connection.joined = False
+    while connection.files:
+        remove_file(connection.directory, connection.files.pop())
+
+
+def patiently(
+    until: float, given_up: Callable[[], bool] | None, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Do a job that begins with taking SQLite's lock; while another has it, try again.
+
+    SQLite's own wait is fixed for a connection; this one costs nothing unless it is needed, and ends with the call.
+
+    Args:
+        until: When to stop trying, on the monotonic clock.
+        given_up: Says that nobody waits for the job any more.
+        job: What to do.
+        *args: Its arguments.
+        **kwargs: More of them.
+
+    Raises:
+        StoreTimeoutError: The lock was not free in time; nothing was done.
+    """
+    pause = 0.0005
+    while True:
+        try:
+            return job(*args, **kwargs)
+        except sqlite3.OperationalError as error:
+            left = until - monotonic()
+            if primary_code(error) not in _BUSY:
+                raise
+            if left <= 0 or (given_up and given_up()):
+                message = "Another thread or process kept the database locked until the call's deadline."
+                raise StoreTimeoutError(message, outcome="not_applied") from error
+        sleep(min(pause, left))
+        pause = min(pause * 1.5, 0.02)
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """Return the kind of an SQLite error, without its details."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
