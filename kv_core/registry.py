@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import threading
+import weakref
 from collections.abc import Mapping
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
 from typing_extensions import override
 
 from kv_core.aio.protocols import AsyncStore
-from kv_core.errors import ConfigurationError, StoreClosedError
+from kv_core.errors import ConfigurationError, StoreClosedError, StoreTimeoutError
 from kv_core.options import did_you_mean
 from kv_core.stack import SETTINGS, StackSpec, parse_stacks
 from kv_core.sync.protocols import Store
@@ -34,6 +38,7 @@ class Registry:
         self._astores: dict[str, AsyncStore] = {}
         self._lock = threading.RLock()
         self._closed = False
+        _live.add(self)
 
     def spec(self, alias: str = "default") -> StackSpec:
         """Return how a stack is described.
@@ -82,21 +87,39 @@ class Registry:
         return found
 
     def close(self) -> None:
-        """Close the stacks for threads, last made first; closing twice is closing once."""
-        with self._lock:
-            self._closed = True
-            stores, self._stores = list(self._stores.values()), {}
-        for store in reversed(stores):
-            store.close()
+        """Close the stacks for threads, last made first; closing twice is closing once.
 
-    async def aclose(self) -> None:
-        """Close the stacks of both sides, last made first; closing twice is closing once."""
+        One that cannot be closed does not keep the others open; its error is raised at the end.
+        """
         with self._lock:
             self._closed = True
-            stores, self._astores = list(self._astores.values()), {}
-        for store in reversed(stores):
-            await store.close()
-        self.close()
+            stores, self._stores = self._stores, {}
+        with ExitStack() as closing:
+            for store in stores.values():
+                closing.callback(store.close)
+
+    async def aclose(self, *, timeout: float | None = None) -> None:
+        """Close the stacks of both sides, last made first; closing twice is closing once.
+
+        One that cannot be closed does not keep the others open; its error is raised at the end.
+
+        Args:
+            timeout: How long each stack for event loops may take, in seconds.
+
+        Raises:
+            StoreTimeoutError: One took longer.
+        """
+        with self._lock:
+            self._closed = True
+            stores, self._astores = self._astores, {}
+        async with AsyncExitStack() as closing:
+            closing.callback(self.close)
+            for alias, store in stores.items():
+                closing.push_async_callback(_close, alias, store, timeout)
+
+    def renew_lock(self) -> None:
+        """Take a new lock, as a child has to after a fork."""
+        self._lock = threading.RLock()
 
     def _named(self, spec: StackSpec) -> Store:
         return self.store(spec.alias) if self.specs.get(spec.alias) is spec else spec.build_sync(self._named)
@@ -111,3 +134,23 @@ class Registry:
     @override
     def __repr__(self) -> str:
         return f"Registry({', '.join(map(repr, self.specs.values()))})"
+
+
+async def _close(alias: str, store: AsyncStore, seconds: float | None) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await store.close()
+    except TimeoutError as error:
+        raise StoreTimeoutError(f"The store {alias!r} did not close within {seconds} s.") from error
+
+
+_live: weakref.WeakSet[Registry] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for registry in list(_live):
+        registry.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
