@@ -19,6 +19,7 @@ try:
     from redis.asyncio import Redis
     from redis.asyncio.connection import (
         URL_QUERY_ARGUMENT_PARSERS,
+        AbstractConnection,
         Connection,
         ConnectionPool,
         SSLConnection,
@@ -34,7 +35,7 @@ _KNOWN = known_options(Connection, SSLConnection, UnixDomainSocketConnection, pa
 _BYTES: dict[str, Any] = {"NEVER_DECODE": True}  # values are bytes, however the client was configured
 
 
-class _Marked(Connection):
+class _Marked(AbstractConnection):
     """A connection that marks what goes wrong before a command was sent."""
 
     @override
@@ -44,6 +45,10 @@ class _Marked(Connection):
         except BaseException as error:
             error.kv_unsent = True  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] - read by deadline.unsent
             raise
+
+
+class _MarkedTCP(_Marked, Connection):
+    pass
 
 
 class _MarkedTLS(_Marked, SSLConnection):
@@ -104,7 +109,7 @@ def connect(url: str, timeout: float, credential_provider: object) -> Client:
         options["credential_provider"] = credential_provider
     defaults: dict[str, Any] = {"protocol": 2, "socket_timeout": None, "socket_connect_timeout": None}
     pool: Any = ConnectionPool(
-        connection_class=_MARKED.get(kind, _Marked),
+        connection_class=_MARKED.get(kind, _MarkedTCP),
         max_connections=2**31,  # the gate waits where the pool would raise
         retry=Retry(NoBackoff(), 0),
         **(defaults | options),
@@ -113,5 +118,6 @@ def connect(url: str, timeout: float, credential_provider: object) -> Client:
 
 
 def borrow(client: Redis) -> Client:
-    """Use a client that the user made."""
-    return Client(client)
+    """Use a client that the user made, and no more connections than its pool allows."""
+    allowed: int = getattr(client.connection_pool, "max_connections", MAX_CONNECTIONS)
+    return Client(client, min(allowed, MAX_CONNECTIONS))

@@ -21,6 +21,7 @@ try:
     from redis.backoff import NoBackoff
     from redis.connection import (
         URL_QUERY_ARGUMENT_PARSERS,
+        AbstractConnection,
         Connection,
         ConnectionPool,
         SSLConnection,
@@ -36,7 +37,7 @@ _BYTES: dict[str, Any] = {"NEVER_DECODE": True}  # values are bytes, however the
 _LONGEST = 3600.0
 
 
-class _Timely(Connection):
+class _Timely(AbstractConnection):
     """A connection whose socket timeouts are what is left of the call's deadline."""
 
     @override
@@ -61,6 +62,10 @@ class _Timely(Connection):
             sock.settimeout(seconds)
 
 
+class _TimelyTCP(_Timely, Connection):
+    pass
+
+
 class _TimelyTLS(_Timely, SSLConnection):
     pass
 
@@ -69,7 +74,7 @@ class _TimelyUnix(_Timely, UnixDomainSocketConnection):
     pass
 
 
-_TIMELY: dict[Any, type[_Timely]] = {SSLConnection: _TimelyTLS, UnixDomainSocketConnection: _TimelyUnix}
+_TIMELY: dict[Any, Any] = {SSLConnection: _TimelyTLS, UnixDomainSocketConnection: _TimelyUnix}
 
 
 __all__ = ["Client", "Redis", "borrow", "check", "connect"]
@@ -128,7 +133,7 @@ def connect(url: str, timeout: float, credential_provider: object) -> Client:
         options["credential_provider"] = credential_provider
     options = {"protocol": 2} | options | {"socket_timeout": timeout, "socket_connect_timeout": timeout}
     pool: Any = ConnectionPool(
-        connection_class=_TIMELY.get(kind, _Timely),
+        connection_class=_TIMELY.get(kind, _TimelyTCP),
         max_connections=2**31,  # the gate waits where the pool would raise
         retry=Retry(NoBackoff(), 0),
         **options,
@@ -137,5 +142,6 @@ def connect(url: str, timeout: float, credential_provider: object) -> Client:
 
 
 def borrow(client: Redis) -> Client:
-    """Use a client that the user made."""
-    return Client(client)
+    """Use a client that the user made, and no more connections than its pool allows."""
+    allowed: int = getattr(client.connection_pool, "max_connections", MAX_CONNECTIONS)
+    return Client(client, min(allowed, MAX_CONNECTIONS))

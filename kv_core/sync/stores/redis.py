@@ -138,16 +138,20 @@ class RedisStore(BaseStore):
     @override
     def _read_many(self, collection: str, keys: Sequence[str]) -> list[bytes | None]:
         names = [address.encode(collection, key) for key in keys]
-        return self._call(collection, None, self._fetch, names)
+        found = self._call(collection, None, self._fetch, names)
+        return [
+            self._read(collection, key) if isinstance(data, Exception) else data  # alone, it says what is wrong
+            for key, data in zip(keys, found, strict=True)
+        ]
 
-    def _fetch(self, names: list[str]) -> list[bytes | None]:
+    def _fetch(self, names: list[str]) -> list[bytes | Exception | None]:
         replies = raising(self._pipeline([("MGET", *names), ("EXISTS", *names)]))
-        found: list[bytes | None] = replies[0]
+        found: list[bytes | Exception | None] = replies[0]
         there: int = replies[1]
         if there == len(names) - found.count(None):
             return found
         # MGET answers nil for what is not a string; GET says so. (Or an entry came or went between the two commands.)
-        return raising(self._pipeline([("GET", name) for name in names]))
+        return self._pipeline([("GET", name) for name in names])
 
     @override
     def _read_ttl(self, collection: str, key: str) -> tuple[dict[str, Any] | None, float | None]:
@@ -158,7 +162,11 @@ class RedisStore(BaseStore):
     @override
     def _read_ttl_many(self, collection: str, keys: Sequence[str]) -> list[tuple[dict[str, Any] | None, float | None]]:
         names = [address.encode(collection, key) for key in keys]
-        found = self._run(collection, None, scripts.READ_TTL, names)
+        try:
+            found = self._run(collection, None, scripts.READ_TTL, names)
+        except CorruptEntryError:
+            self._read_many(collection, keys)  # says which one it is
+            raise
         return [
             self._with_ttl(collection, key, data, left)
             for key, data, left in zip(keys, found[::2], found[1::2], strict=True)
@@ -229,8 +237,7 @@ class RedisStore(BaseStore):
         except _CounterError as error:
             if error.overflow:
                 raise counter.overflow(collection, key) from error
-            self._read_revision(collection, key)  # says so if it is not even an entry
-            raise counter.not_a_counter(collection, key) from error
+            return super()._increment(collection, key, amount, first, ttl)  # in another layout, or no counter
         if total is None:
             raise counter.missing(collection, key)
         return int(total)
@@ -246,16 +253,17 @@ class RedisStore(BaseStore):
     def _scan(self, collection: str | None, prefix: str, cursor: Any, size: int) -> tuple[list[str], Any]:
         pattern = _GLOB.sub(r"\\\1", prefix) + "*"
         cursor, names = self._command(collection, None, "SCAN", cursor or 0, "MATCH", pattern, "COUNT", size)
-        readable = [name.decode(errors="replace") if isinstance(name, bytes) else name for name in names]
-        return readable, int(cursor) or None
+        return [name for name in map(_text, names) if name is not None], int(cursor) or None
 
-    def _ours(self, cursor: Any) -> tuple[list[tuple[str, str]], Any]:
+    def _ours(self, collection: str | None, cursor: Any) -> tuple[list[tuple[str, str]], Any]:
         """Return a page of the addresses under which entries lie; other applications' keys are left out."""
-        names, cursor = self._scan(None, "", cursor, PAGE)
+        prefix = "" if collection is None else address.encode(collection, "")
+        names, cursor = self._scan(collection, prefix, cursor, PAGE)
         places = [(name, place) for name in names if (place := address.decode(name)) is not None]
         if not places:
             return [], cursor
-        [found] = raising(self._call(None, None, self._pipeline, [("MGET", *[name for name, _ in places])]))
+        command = ("MGET", *[name for name, _ in places])
+        [found] = raising(self._call(collection, None, self._pipeline, [command]))
         return [
             place
             for (_, place), data in zip(places, found, strict=True)
@@ -267,7 +275,7 @@ class RedisStore(BaseStore):
         found: dict[str, None] = {}
         cursor: Any = None
         while True:
-            places, cursor = self._ours(cursor)
+            places, cursor = self._ours(None, cursor)
             found.update((collection, None) for collection, _ in places)
             if cursor is None:
                 return list(found)
@@ -277,11 +285,7 @@ class RedisStore(BaseStore):
         found = False
         cursor: Any = None
         while True:
-            if collection is None:
-                places, cursor = self._ours(cursor)
-            else:
-                keys, cursor = self._page(collection, cursor, PAGE)
-                places = [(collection, key) for key in keys]
+            places, cursor = self._ours(collection, cursor)
             if places:
                 removed = self._command(collection, None, "UNLINK", *[address.encode(*place) for place in places])
                 found = found or bool(removed)
@@ -305,6 +309,14 @@ class _CounterError(StoreProtocolError):
     """The increment script refuses; the caller says why."""
 
     overflow = False
+
+
+def _text(name: bytes | str) -> str | None:
+    """Return a stored key's name; None if it is not UTF-8, so not of ours."""
+    try:
+        return name.decode() if isinstance(name, bytes) else name
+    except UnicodeDecodeError:
+        return None
 
 
 def _is_entry(data: bytes, collection: str, key: str) -> bool:
@@ -336,6 +348,8 @@ def translate(error: Exception, store: str) -> BaseKeyValueError:
             named = StoreTimeoutError(f"{store}: the server did not answer in time.", outcome=outcome)
         case redis_errors.BusyLoadingError():
             named = StoreConnectionError(f"{store}: the server is still loading its data.")
+        case redis_errors.MaxConnectionsError():
+            named = StoreConnectionError(f"{store}: every connection that the client may open is in use.")
         case redis_errors.ConnectionError() | OSError():
             what = "cannot be reached" if outcome == "not_applied" else "hung up"
             named = StoreConnectionError(f"{store}: the server {what}.", outcome=outcome)
