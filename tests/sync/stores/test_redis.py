@@ -1,0 +1,457 @@
+# Written by tools/mirror.py from tests/aio/stores/test_redis.py: change that file instead.
+"""RedisStore passes the contract, and what is special about it: its commands, foreign keys, damaged entries, clocks."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+from redis import Redis as Raw
+
+from kv_core import address
+from kv_core.capabilities import ALL, capabilities
+from kv_core.errors import (
+    CorruptEntryError,
+    EntryTooLargeError,
+    NotACounterError,
+    StoreClosedError,
+    UnsupportedEntryVersionError,
+)
+from kv_core.sync._drivers import redis as driver
+from kv_core.sync._runtime import gather
+from kv_core.sync.stores.redis import RedisStore
+from kv_core.sync.testing import StoreContract, ToldClock
+
+DATABASE = 9
+
+
+@pytest.fixture(scope="module")
+def url(redis_server):
+    """The URL of a database that these tests have for themselves."""
+    url = urlsplit(redis_server.url)._replace(path=f"/{DATABASE}").geturl()
+    with Raw.from_url(url) as client:
+        assert client.dbsize() == 0, f"these tests empty database {DATABASE} of {redis_server.url}, and it holds keys"
+    return url
+
+
+@pytest.fixture
+def raw(url):
+    """A plain client for the same database, which is empty when the test begins and when it has ended."""
+    with Raw.from_url(url) as client:
+        yield client
+        client.flushdb()
+
+
+@pytest.fixture
+def store(url, raw):
+    with RedisStore(url=url) as store:
+        yield store
+
+
+class TestRedisStore(StoreContract):
+    """The contract, on a real server."""
+
+    @pytest.fixture
+    def make(self, url, raw):
+        return lambda: RedisStore(url=url)
+
+    @pytest.fixture
+    def store(self, make):
+        with make() as store:
+            yield store
+
+
+@pytest.mark.faults(105)
+class TestRedisStoreWithClient(StoreContract):
+    """The contract, on a client that was passed in."""
+
+    @pytest.fixture(params=[{"decode_responses": True}, {"decode_responses": False, "protocol": 3}], ids=str)
+    def client(self, url, raw, request):
+        client = driver.Redis.from_url(url, **request.param)
+        yield client
+        assert client.ping()
+        driver.borrow(client).close()
+
+    @pytest.fixture
+    def make(self, client):
+        return lambda: RedisStore(client=client)
+
+
+def commands(raw, prefix="cmdstat_"):
+    """Return how often each command was called since the statistics were reset, without those that ask for them."""
+    stats = raw.info("commandstats")
+    calls = {name.removeprefix(prefix): stats[name]["calls"] for name in stats}
+    return {name: number for name, number in calls.items() if not name.startswith(("info", "config", "client"))}
+
+
+def test_it_has_every_operation_but_culling(store):
+    """The server culls by itself; everything else is there."""
+    assert capabilities(store) == ALL - {"cull"}
+
+
+@pytest.mark.faults(6, 10)
+@pytest.mark.parametrize("key", ["é" * 240, "a\r\nflushall", "a\r\n*1\r\n$8\r\nFLUSHALL\r\n", "a b", ""], ids=ascii)
+def test_the_server_receives_one_command(start_redis, key):
+    """A put is one SET whatever the key and the value hold, and other keys stay."""
+    server = start_redis()
+    with RedisStore(url=server.url) as store:
+        with Raw.from_url(server.url) as raw:
+            raw.set("mine", "1")
+            store.get("warm")
+            raw.config_resetstat()
+
+            store.put(key, {"value": "flushall\r\nFLUSHALL\r\n", "raw": b"\r\nflushall\r\n"})
+
+            assert commands(raw) == {"set": 1}
+            assert raw.get("mine") == b"1"
+            assert store.get(key) == {"value": "flushall\r\nFLUSHALL\r\n", "raw": b"\r\nflushall\r\n"}
+
+
+def test_what_each_operation_costs(own_redis):
+    """Single operations are one command; bulk operations do not grow with their keys."""
+    keys = [f"key {number}" for number in range(100)]
+    values = [{"n": 1}] * 100
+    with RedisStore(url=own_redis.url) as store:
+        with Raw.from_url(own_redis.url) as raw:
+            store.put_many(keys, values, ttl=60)
+            store.ttl_many(keys)
+            store.increment("count", initial=0)
+
+            def cost(operation, *arguments, **options):
+                raw.config_resetstat()
+                getattr(store, operation)(*arguments, **options)
+                return commands(raw)
+
+            assert cost("get", "key 1") == {"get": 1}
+            assert cost("put", "key 1", {}) == {"set": 1}
+            assert cost("put", "key 1", {}, ttl=5) == {"set": 1}
+            assert cost("delete", "key 1") == {"del": 1}
+            assert cost("put_if_absent", "key 1", {}, ttl=5) == {"set": 1}
+            assert cost("put_if_present", "key 1", {}) == {"set": 1}
+            assert cost("touch", "key 1", ttl=5) == {"pexpire": 1}
+            assert cost("put_many", keys, values) == {"mset": 1}
+            assert cost("delete_many", keys) == {"del": 1}
+            assert (cost("put_many", keys, values, ttl=60))["evalsha"] == 1
+            assert cost("get_many", keys) == {"mget": 1, "exists": 1}
+            assert (cost("ttl_many", keys))["evalsha"] == 1
+            assert (cost("increment", "count"))["evalsha"] == 1
+            assert cost("get_many", []) == {}
+            assert cost("put_many", [], []) == {}
+
+
+@pytest.mark.faults(50)
+def test_the_server_has_all_of_the_ttl(store, raw):
+    """What is left at the server just after a put is the whole ttl, in milliseconds, rounded up."""
+    store.put("one", {"n": 1}, ttl=10)
+    store.put_many(["two", "three"], [{"n": 2}, {"n": 3}], ttl=[10, None])
+    store.put_if_absent("four", {"n": 4}, ttl=10)
+    store.increment("five", initial=0, ttl=10)
+    store.put("six", {"n": 6})
+    store.touch("six", ttl=10)
+    store.put("tiny", {"n": 7}, ttl=1e-9)
+
+    left = [raw.pttl(address.encode(store.default_collection, key)) for key in ("one", "two", "four", "five", "six")]
+    assert all(9_900 <= milliseconds <= 10_000 for milliseconds in left)
+    assert raw.pttl(address.encode(store.default_collection, "three")) == -1
+
+
+@pytest.mark.faults(53)
+def test_put_many_without_ttl_clears_it(store, raw):
+    """Both forms of a bulk put set the ttl that was given, and clear the one that was not."""
+    store.put_many(["a", "b"], [{}, {}], ttl=60)
+    store.put_many(["a"], [{}])
+    store.put_many(["b", "c"], [{}, {}], ttl=[None, 60])
+
+    assert [raw.pttl(address.encode(store.default_collection, key)) for key in "ab"] == [-1, -1]
+    assert raw.pttl(address.encode(store.default_collection, "c")) > 59_000
+
+
+@pytest.mark.faults(58)
+@pytest.mark.parametrize("minutes", [2, -2])
+def test_the_readers_clock_does_not_matter(store, url, minutes):
+    """An entry is there while the server says so, whatever this machine's clock says."""
+    wrong = ToldClock(now=datetime.now(UTC) + timedelta(minutes=minutes))
+    with RedisStore(url=url, _clock=wrong) as reader:
+        store.put("key", {"value": 1}, ttl=60)
+        reader.put("theirs", {"value": 1}, ttl=60)
+
+        for one, key in ((reader, "key"), (store, "theirs")):
+            assert one.get(key) == {"value": 1}
+            assert one.get_many([key]) == [{"value": 1}]
+            value, left = one.ttl(key)
+            assert value == {"value": 1}
+            assert 50 < left <= 60
+            [(value, left)] = one.ttl_many([key])
+            assert value == {"value": 1}
+            assert 50 < left <= 60
+            found = one.get_with_revision(key)
+            assert found is not None
+            assert one.put_if_unchanged(key, {"value": 1}, found[1]) is True
+            assert one.increment(key) == 2
+            assert 50 < (one.ttl(key))[1] <= 60
+            assert one.touch(key, ttl=60) is True
+            assert one.put_if_absent(key, {}) is False
+            assert one.delete(key) is True
+
+
+@pytest.mark.faults(104)
+def test_only_our_entries_are_destroyed(store, raw):
+    """Keys of other applications survive, those that look like ours included."""
+    ours = [("default_collection", "key"), ("other", "mine"), ("a::b", "c"), ("other", "")]
+    for collection, key in ours:
+        store.put(key, {"n": 1}, collection=collection)
+    entry = raw.get("other::mine")
+    raw.mset({"plain": "1", "other::thing": "a string", "other::json": '{"value":{}}', "other::copy": entry})
+    raw.set(b"\xff\xfe::x", b"\xff")
+    raw.set("a:b::c", entry)
+    raw.set("other::number", "7")
+    raw.rpush("other::list", "a")
+    raw.hset("hash::x", "a", "b")
+    raw.sadd("default_collection::set", "a")
+    foreign = set(raw.keys()) - {address.encode(*place).encode() for place in ours}
+
+    assert set(store.collections()) == {"default_collection", "other", "a::b"}
+    assert store.destroy_collection("other") is True
+    assert set(raw.keys()) == foreign | {b"default_collection::key", b"a%3A%3Ab::c"}
+    assert store.destroy_collection("other") is False
+    assert store.destroy() is True
+
+    assert set(raw.keys()) == foreign
+    assert store.destroy() is False
+    assert store.collections() == []
+    assert raw.get("other::thing") == b"a string"
+
+
+def test_names_that_are_not_text_are_not_ours(store, raw):
+    """A foreign key whose name is not UTF-8 is not listed, whatever it would look like."""
+    raw.set(b"\xff::x", b"1")
+    raw.set("\ufffd::y", "1")
+    store.put("z", {}, collection="\ufffd")
+
+    assert "x" not in store.keys("\ufffd")
+    assert store.destroy_collection("\ufffd") is True
+    assert raw.exists(b"\xff::x", "\ufffd::y") == 2
+
+
+def layout(**changes):
+    """Return an entry as JSON in this library's layout, with changes; None leaves a field out."""
+    entry = {
+        "collection": "c",
+        "created_at": "2025-01-01T00:00:00Z",
+        "key": "k",
+        "value": {"value": 1},
+        "version": 1,
+    } | changes
+    return json.dumps({name: value for name, value in entry.items() if value is not None}).encode()
+
+
+DAMAGED = {
+    "list": None,
+    "empty": b"",
+    "not UTF-8": b"\xff\xfe\xfd",
+    "not UTF-8 inside": layout().replace(b'"k"', b'"\xff"'),
+    "garbage": b"hello",
+    "garbage JSON": b'{"collection":"c","key":',
+    "[]": b"[]",
+    "{}": b"{}",
+    "null": b"null",
+    "number": b"7",
+    "more behind it": layout() + b"{}",
+    "truncated": layout()[:-1],
+    "no value": layout(value=None),
+    "no key": layout(key=None),
+    "no collection": layout(collection=None),
+    "value is a list": layout(value=[]),
+    "value is text": layout(value="{}"),
+    "int date": layout(created_at=1735689600),
+    "int end": layout(expires_at=1735689600),
+    "no date": layout(expires_at="soon"),
+    "date without zone": layout(expires_at="2099-01-01T00:00:00"),
+    "version is text": layout(version="1"),
+    "of another key": layout(key="other"),
+    "of another collection": layout(collection="other"),
+    "100,000 deep": layout(value={"x": 1}).replace(b"1}", b'{"d":' * 100_000 + b"1" + b"}" * 100_001, 1),
+    "100,000 lists deep": layout(value={"x": "X"}).replace(b'"X"', b"[" * 100_000 + b"]" * 100_000, 1),
+    "5,000 digits": layout(value={"x": "X"}).replace(b'"X"', b"9" * 5000, 1),
+    "MessagePack garbage": b"\x86\xa1",
+    "MessagePack list": b"\x90",
+    "MessagePack, 100,000 deep": msgspec.msgpack.encode(json.loads(layout()) | {"value": {"x": 7}}).replace(
+        b"\xa1x\x07", b"\xa1x" + b"\x91" * 100_000 + b"\xc0", 1
+    ),
+    "MessagePack, of another key": msgspec.msgpack.encode(json.loads(layout()) | {"key": "other"}),
+    "gzip": b"\x1f\x8b\x08\x00",
+    "pickle": b"\x80\x04}\x94.",
+}
+
+
+def plant(raw, data, name="c::k"):
+    """Put bytes, or a list (None), where an entry belongs."""
+    if data is None:
+        raw.rpush(name, "a")
+    else:
+        raw.set(name, data)
+
+
+def every_read(store):
+    """Yield the error of every operation that reads an entry, alone and among others."""
+    for operation, keys in (
+        ("get", "k"),
+        ("ttl", "k"),
+        ("get_with_revision", "k"),
+        ("increment", "k"),
+        ("get_many", ["k"]),
+        ("get_many", ["fine", "k", "none"]),
+        ("ttl_many", ["k"]),
+        ("ttl_many", ["fine", "none", "k"]),
+    ):
+        try:
+            found = getattr(store, operation)(keys, collection="c")
+        except Exception as error:  # noqa: BLE001 - which one it is, is the question
+            yield operation, error
+        else:
+            yield operation, found
+
+
+@pytest.mark.faults(27, 34, 35, 46, 106)
+@pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
+def test_damage_is_an_error_and_no_miss(store, raw, data):
+    """What is not an entry of this address is a CorruptEntryError that names it, for single and bulk reads alike."""
+    store.put("fine", {"n": 1}, collection="c")
+    plant(raw, data)
+
+    seen = set()
+    for operation, error in every_read(store):
+        assert type(error) is CorruptEntryError, (operation, error)
+        assert (error.key, error.collection, error.retryable) == ("k", "c", False), operation
+        seen.add(str(error))
+
+    assert len(seen) == 1, seen
+    assert "'k'" in seen.pop()
+    assert store.put_if_absent("k", {}, collection="c") is False
+    store.put("k", {"healed": True}, collection="c")
+    assert store.get("k", collection="c") == {"healed": True}
+
+
+@pytest.mark.faults(149)
+@pytest.mark.parametrize(
+    "data", [layout(version=2), layout(version=99, value=None), msgspec.msgpack.encode({"version": 2})]
+)
+def test_a_later_layout_is_an_error_of_its_own(store, raw, data):
+    """An entry of a later version says that this library is too old."""
+    store.put("fine", {"n": 1}, collection="c")
+    plant(raw, data)
+
+    for operation, error in every_read(store):
+        assert type(error) is UnsupportedEntryVersionError, (operation, error)
+        assert (error.key, error.collection) == ("k", "c")
+
+
+@pytest.mark.faults(27)
+def test_a_copied_entry_is_not_read(store, raw):
+    """An entry that was copied under another address is an error, whatever reads it."""
+    store.put("k", {"value": 1}, collection="c")
+    store.put("bytes", {"value": b"1"}, collection="c")
+    raw.copy("c::k", "c::other")
+    raw.copy("c::k", "d::k")
+    raw.copy("c::bytes", "d::bytes")
+
+    for collection, key in (("c", "other"), ("d", "k"), ("d", "bytes")):
+        for operation in ("get", "ttl", "get_with_revision", "increment"):
+            with pytest.raises(CorruptEntryError, match="another address"):
+                getattr(store, operation)(key, collection=collection)
+        with pytest.raises(CorruptEntryError, match="another address"):
+            store.get_many([key], collection=collection)
+    assert store.get("k", collection="c") == {"value": 1}
+
+
+@pytest.mark.faults(149)
+@pytest.mark.parametrize("gap", ["", " "])
+def test_entries_of_the_field_are_read(store, raw, gap):
+    """An entry as py-key-value writes it is read, and counted on, whatever its spaces and the order of its fields."""
+    entry = json.loads(layout(created_at="2025-01-01T00:00:00+00:00", expires_at="2099-01-01T00:00:00+00:00"))
+    for number, data in enumerate((entry, dict(reversed(entry.items())))):
+        key = f"k{number}"
+        raw.set(f"c::{key}", json.dumps(data | {"key": key}, separators=("," + gap, ":" + gap)), ex=60)
+
+        assert store.get(key, collection="c") == {"value": 1}
+        assert store.increment(key, 2**53, collection="c") == 2**53 + 1
+        value, left = store.ttl(key, collection="c")
+        assert value == {"value": 2**53 + 1}
+        assert 50 < left <= 60
+        assert store.put_if_present(key, {}, collection="c") is True
+
+
+def test_a_value_in_bytes_is_no_counter(store):
+    """An entry in MessagePack is not taken for a counter, even if its bytes end like one."""
+    store.put("key", {"value": b'"value":{"value":1},"version":1}'})
+
+    with pytest.raises(NotACounterError):
+        store.increment("key")
+
+
+def test_scripts_that_the_server_forgot_are_sent_again(store, raw):
+    """After SCRIPT FLUSH every operation that runs a script works as before."""
+    store.put_many(["a", "b"], [{"value": 1}, {"n": 2}], ttl=60)
+    for _ in range(2):
+        raw.script_flush()
+        assert store.increment("a", 0) == 1
+        raw.script_flush()
+        assert (store.ttl("b"))[0] == {"n": 2}
+        raw.script_flush()
+        assert store.touch("b", ttl=None) is True
+        raw.script_flush()
+        store.put_many(["c"], [{"n": 3}], ttl=60)
+        found = store.get_with_revision("c")
+        raw.script_flush()
+        assert store.put_if_unchanged("c", {"n": 4}, found[1]) is True
+
+
+def test_connections_are_bounded(url, raw):
+    """A hundred and fifty calls at once share a bounded number of connections, and none is refused."""
+    with RedisStore(url=f"{url}?max_connections=8&client_name=bounded") as store:
+        gather(*[store.put(f"key {number}", {"n": number}) for number in range(150)])
+        found = gather(*[store.get(f"key {number}") for number in range(150)])
+
+        assert found == [{"n": number} for number in range(150)]
+        assert len([client for client in raw.client_list() if client["name"] == "bounded"]) <= 8
+
+
+def test_a_passed_client_may_have_few_connections(url, raw):
+    """Calls wait for the connections of a client that was passed in; its pool does not refuse them."""
+    client = driver.Redis.from_url(url, max_connections=3)
+    with RedisStore(client=client) as store:
+        gather(*[store.put(f"key {number}", {"n": number}) for number in range(50)])
+        found = gather(*[store.get_many([f"key {number}"]) for number in range(50)])
+
+    assert found == [[{"n": number}] for number in range(50)]
+    driver.borrow(client).close()
+
+
+def test_closing_leaves_no_connection(url, raw):
+    """After closing, the server has no connection of the store's left."""
+    with RedisStore(url=f"{url}?client_name=leaving") as store:
+        gather(*[store.put("key", {}) for _ in range(5)])
+        assert any(client["name"] == "leaving" for client in raw.client_list())
+
+    assert not any(client["name"] == "leaving" for client in raw.client_list())
+    with pytest.raises(StoreClosedError):
+        store.get("key")
+
+
+@pytest.mark.faults(42)
+def test_the_largest_entry(url, raw):
+    """`max_entry_size` counts the bytes that are sent; one more is refused and the old value stays."""
+    with RedisStore(url=url) as store:
+        store.put("key", {"t": "x" * 100})
+        size = raw.strlen("default_collection::key")
+    with RedisStore(url=url, max_entry_size=size, _clock=ToldClock(datetime(2025, 1, 1, 1, 1, 1, 1, UTC))) as store:
+        store.put("key", {"t": "x" * 100})
+
+        for write in (store.put, store.put_if_present):
+            with pytest.raises(EntryTooLargeError, match=f"{size + 1}"):
+                write("key", {"t": "x" * 101})
+        with pytest.raises(EntryTooLargeError):
+            store.put_many(["other", "key"], [{}, {"t": "x" * 101}])
+
+        assert store.get_many(["key", "other"]) == [{"t": "x" * 100}, None]
