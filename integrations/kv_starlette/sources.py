@@ -37,7 +37,7 @@ def stacks_of(settings: Settings) -> Mapping[str, Any]:
         ConfigurationError: There are no settings for stores there, or they are not JSON.
     """
     if isinstance(settings, Mapping):
-        return cast("Mapping[str, Any]", settings)
+        return settings
     stores: Any
     url: Any
     if isinstance(settings, Config):
