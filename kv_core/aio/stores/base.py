@@ -201,15 +201,20 @@ class BaseStore(AsyncStore):
         try:
             return await within(self._timeout, fn, *args, **kwargs)
         except Exception as error:
-            named = self._named(error)
-            if named.key is None and named.collection is None and collection is not None:
-                named.collection, named.key = collection, key
-                where = f"collection {collection!r}" if key is None else f"{key!r} in {collection!r}"
-                named.message = f"{named.message} ({where})"
-                named.args = (named.message,)
+            named = self._about(error, collection, key)
             if named is error:
                 raise
             raise named from error
+
+    def _about(self, error: Exception, collection: str | None, key: str | None) -> BaseKeyValueError:
+        """Name an error, and say in it which key or collection it is about."""
+        named = self._named(error)
+        if named.key is None and named.collection is None and collection is not None:
+            named.collection, named.key = collection, key
+            where = f"collection {collection!r}" if key is None else f"{key!r} in {collection!r}"
+            named.message = f"{named.message} ({where})"
+            named.args = (named.message,)
+        return named
 
     def _named(self, error: Exception) -> BaseKeyValueError:
         if isinstance(error, BaseKeyValueError):
