@@ -374,7 +374,7 @@ def _refused(text: str, store: str) -> BaseKeyValueError:
         refused.overflow = True
         return refused
     code = text.split(maxsplit=1)[0] if text else "?"
-    if code in ("NOAUTH", "WRONGPASS", "NOPERM"):
+    if code in ("NOAUTH", "WRONGPASS", "NOPERM") or "unauthenticated" in text:  # long commands get the latter
         return StoreAuthenticationError(f"{store}: the server refuses this user or command ({code}).")
     if code in ("OOM", "MISCONF"):
         return StoreFullError(f"{store}: the server takes no writes ({code}); see its memory and disk.")
