@@ -1,0 +1,438 @@
+# Written by tools/mirror.py from tests/aio/stores/test_redis_server.py: change that file instead.
+"""RedisStore when its server is locked, frozen, killed, restarted, full, read-only, or behind a unix socket."""
+
+import shutil
+import subprocess
+import time
+
+import pytest
+from redis import Redis as Raw
+from redis.credentials import UsernamePasswordCredentialProvider
+from servers import KINDS
+
+from kv_core.capabilities import ALL, capabilities
+from kv_core.errors import (
+    ConfigurationError,
+    StoreAuthenticationError,
+    StoreConnectionError,
+    StoreFullError,
+    StoreTimeoutError,
+)
+from kv_core.sync._runtime import gather
+from kv_core.sync.stores.redis import RedisStore
+from kv_core.sync.testing._common import call
+
+PASSWORD = "p@ss:/w%rd?#é"
+QUOTED = "p%40ss%3A%2Fw%25rd%3F%23%C3%A9"
+PROVIDER = UsernamePasswordCredentialProvider(None, PASSWORD)
+
+
+@pytest.fixture
+def raw(own_redis):
+    with Raw.from_url(own_redis.url) as client:
+        yield client
+
+
+def login(server, credentials):
+    """Return the server's URL with credentials in it."""
+    return server.url.replace("redis://", f"redis://{credentials}@")
+
+
+def refused(store, operation, kind):
+    """Make an operation that fails, and return its error and how long it took, in seconds."""
+    start = time.monotonic()
+    with pytest.raises(kind) as caught:
+        call(store, operation)
+    return caught.value, time.monotonic() - start
+
+
+# Logging in -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.faults(118, 144)
+def test_logging_in(own_redis, raw):
+    """A password is percent-decoded in a URL, taken as it is as an argument, and asked from a provider."""
+    raw.config_set("requirepass", PASSWORD)
+    host = {"host": own_redis.host, "port": own_redis.port}
+    for options in (
+        {"url": login(own_redis, f":{QUOTED}")},
+        {"url": login(own_redis, f"default:{QUOTED}")},
+        {"url": f"{own_redis.url}?password={QUOTED}"},
+        {**host, "password": PASSWORD},
+        {**host, "username": "default", "password": PASSWORD, "db": 3},
+        {"url": own_redis.url, "credential_provider": PROVIDER},
+    ):
+        with RedisStore(**options) as store:
+            store.put("key", {"n": 1})
+            assert store.get("key") == {"n": 1}
+    assert raw.select(3)
+    assert raw.exists("default_collection::key")
+
+
+@pytest.mark.faults(144)
+@pytest.mark.parametrize("credentials", ["", ":wr0ng-s3cret", "nobody:wr0ng-s3cret"])
+def test_a_refused_login(own_redis, raw, credentials):
+    """A login that the server refuses is an error at once, for every operation, and no miss."""
+    raw.config_set("requirepass", PASSWORD)
+    url = login(own_redis, credentials) if credentials else own_redis.url
+    for operation in sorted(ALL - {"cull"}):
+        with RedisStore(url=url) as store:
+            error, seconds = refused(store, operation, StoreAuthenticationError)
+
+        assert (error.retryable, error.outcome) == (False, "not_applied"), operation
+        assert seconds < 1
+        while error is not None:
+            assert "wr0ng" not in f"{error} {error!r}"
+            error = error.__cause__
+
+
+@pytest.mark.faults(144)
+def test_a_command_that_is_not_allowed(own_redis, raw):
+    """A command that the user may not run is a refused login, not an outage; others go on."""
+    raw.acl_setuser("reader", enabled=True, passwords=["+secret"], keys=["*"], commands=["+get", "+client", "+hello"])
+    raw.set("mine", "1")
+    with RedisStore(url=login(own_redis, "reader:secret")) as store:
+        assert store.get("key") is None
+        for operation in ("put", "put_many", "delete", "ttl", "increment", "keys", "destroy", "touch", "get_many"):
+            error, _ = refused(store, operation, StoreAuthenticationError)
+            assert (error.retryable, error.outcome) == (False, "not_applied"), operation
+
+
+@pytest.mark.faults(144)
+def test_a_password_changed_mid_run(own_redis, raw):
+    """After the password changed, new connections are refused by name, and a provider is asked for the new one."""
+    raw.config_set("requirepass", "old")
+
+    class Provider(UsernamePasswordCredentialProvider):
+        asked = 0
+
+        def get_credentials(self):
+            Provider.asked += 1
+            return (raw.config_get("requirepass")["requirepass"],)
+
+        def get_credentials_async(self):
+            return self.get_credentials()
+
+    old = RedisStore(url=login(own_redis, ":old"))
+    with old, RedisStore(url=own_redis.url, credential_provider=Provider()) as asking:
+        gather(*[store.put("key", {"n": 1}) for store in (old, asking)])
+        raw.config_set("requirepass", "new")
+        raw.client_kill_filter(_type="normal", skipme=True)
+
+        with pytest.raises((StoreAuthenticationError, StoreConnectionError)):
+            old.get("key")
+        with pytest.raises(StoreAuthenticationError):
+            old.get("key")
+        try:
+            found = asking.get("key")
+        except StoreConnectionError:
+            found = asking.get("key")
+        assert found == {"n": 1}
+        assert Provider.asked >= 2
+
+
+# URLs -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.faults(117, 118, 120)
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://:s3cret@h/abc", "database number"),
+        ("redis://:s3cret@h/1/2", "database number"),
+        ("redis://:s3cret@h/-1", "database number"),
+        ("redis://:s3cret@h/0?sokcet_timeout=1", "sokcet_timeout"),
+        ("redis://:s3cret@h/0?max_entires=1", "max_entires"),
+        ("redis://:s3cret@h/0?socket_timeout=soon", "wrong kind"),
+        ("redis://:s3cret@h/0?max_connections=many", "wrong kind"),
+        ("redis://:s3cret@h/0?retry_on_timeout=1", "RetryWrapper"),
+        ("redis://:s3cret@h/0?db=1&db=2", "twice"),
+        ("redis://:s3cret@h:port/0", "port"),
+        ("redis://:s3cret@h:99999/0", "port"),
+        ("redis://:s3cret@h/0#fragment", "#"),
+        ("redis://:s3cret@", "host"),
+        ("redis:///0", "host"),
+        ("http://:s3cret@h", "redis://"),
+        ("memory://", "redis://"),
+        ("localhost:6379", "URL"),
+        ("", "URL"),
+        (b"redis://h", "URL"),
+    ],
+)
+def test_urls_are_checked(url, said):
+    """A URL that would be misread is refused at construction, and no password is shown."""
+    with pytest.raises(ConfigurationError) as caught:
+        RedisStore(url=url)
+
+    assert said in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.faults(120)
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"url": "redis://h", "host": "h"}, "host"),
+        ({"url": "redis://h", "password": "s3cret"}, "password"),
+        ({"client": object(), "url": "redis://:s3cret@h"}, "client"),
+        ({"host": "h", "port": 0}, "port"),
+        ({"host": "h", "port": "6379"}, "port"),
+        ({"host": "h", "db": -1}, "db"),
+        ({"url": "redis://h", "credential_provider": "no.such.thing"}, "credential_provider"),
+        ({"url": "redis://h", "credential_provider": "nothing"}, "credential_provider"),
+        ({"url": "redis://h", "timeout": 0}, "timeout"),
+        ({"url": "redis://h", "max_entry_size": 0}, "max_entry_size"),
+    ],
+    ids=lambda options: " ".join(options) if isinstance(options, dict) else None,
+)
+def test_options_are_checked(options, said):
+    """Options that contradict each other, or are out of range, are refused at construction."""
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        RedisStore(**options)
+
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.faults(118)
+def test_options_in_the_url_are_honoured(own_redis, raw):
+    """Database, protocol, timeouts and the client's name are taken from the URL."""
+    with RedisStore(url=f"{own_redis.url}/5?protocol=3&socket_timeout=1&client_name=named") as store:
+        store.put("key", {"raw": b"\0"}, ttl=60)
+
+        assert (store.ttl("key"))[0] == {"raw": b"\0"}
+        [client] = [client for client in raw.client_list() if client["name"] == "named"]
+        assert (client["db"], client["resp"]) == ("5", "3")
+
+
+@pytest.mark.faults(117)
+def test_tls_is_never_dropped(own_redis):
+    """A rediss:// URL does not speak in the clear to a server that does."""
+    with RedisStore(url=own_redis.url.replace("redis://", "rediss://"), timeout=0.3) as store:
+        with pytest.raises((StoreConnectionError, StoreTimeoutError)) as caught:
+            store.put("key", {"canary": "in the clear"})
+
+    assert caught.value.outcome == "not_applied"
+    with Raw.from_url(own_redis.url) as raw:
+        assert raw.dbsize() == 0
+
+
+@pytest.mark.faults(118)
+def test_unix_sockets(tmp_path):
+    """A unix:// URL reaches the server by its socket, with password and database, and by nothing else."""
+    kind = KINDS["redis"]
+    binary, _ = next(kind.binaries(), (None, None))
+    if binary is None:
+        pytest.skip("no Redis of our own")
+    path = tmp_path / "redis.sock"
+    command = [*kind.command(binary, 0, tmp_path), "--unixsocket", str(path), "--requirepass", "p@ss"]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            deadline = time.monotonic() + 10
+            while not path.exists() and time.monotonic() < deadline:
+                time.sleep(0.002)
+            with RedisStore(url=f"unix://:p%40ss@{path}?db=2") as store:
+                store.put("key", {"n": 1}, ttl=60)
+                assert store.get("key") == {"n": 1}
+                assert store.increment("count", initial=0) == 1
+            with Raw.from_url(f"unix://:p%40ss@{path}?db=2") as client:
+                assert client.exists("default_collection::key")
+        finally:
+            process.terminate()
+    with RedisStore(url=f"unix://:p%40ss@{path}?db=2") as store:
+        error, _ = refused(store, "get", StoreConnectionError)
+        assert error.outcome == "not_applied"
+
+
+# A server that does not answer ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.faults(141)
+def test_a_server_that_is_not_there(own_redis):
+    """Without a server every operation says so at once, and that nothing was done."""
+    own_redis.kill()
+    with RedisStore(url=login(own_redis, ":s3cret")) as store:
+        for operation in capabilities(store):
+            error, seconds = refused(store, operation, StoreConnectionError)
+
+            assert (error.retryable, error.outcome) == (True, "not_applied"), operation
+            assert seconds < 1
+            while error is not None:
+                assert "s3cret" not in f"{error} {error!r}"
+                error = error.__cause__
+
+
+@pytest.mark.faults(143)
+def test_a_frozen_server(own_redis):
+    """Every operation ends at its deadline, on a connection that is open and on a new one; later answers are right."""
+    with RedisStore(url=own_redis.url, timeout=0.1) as store, RedisStore(url=own_redis.url, timeout=0.1) as fresh:
+        for number in range(20):
+            store.put(f"key {number}", {"n": number})
+        own_redis.freeze()
+        try:
+            error, seconds = refused(store, "put", StoreTimeoutError)
+            assert (error.retryable, error.outcome) == (True, "unknown")
+            assert 0.09 < seconds < 1
+            error, seconds = refused(fresh, "put", StoreTimeoutError)
+            assert (error.retryable, error.outcome) == (True, "not_applied")
+            assert 0.09 < seconds < 1
+
+            for operation in capabilities(store):
+                error, seconds = refused(store, operation, StoreTimeoutError)
+                assert 0.09 < seconds < 1, operation
+                assert isinstance(error, TimeoutError)
+        finally:
+            own_redis.thaw()
+
+        store._timeout = fresh._timeout = 5.0
+        for _ in range(3):
+            for number in range(20):
+                assert store.get(f"key {number}") in ({"n": number}, None)  # a destroy may have arrived
+        store.put_many([f"key {number}" for number in range(20)], [{"n": number} for number in range(20)])
+        for _ in range(3):
+            found = gather(*[store.get(f"key {number}") for number in range(20)])
+            assert found == [{"n": number} for number in range(20)]
+        assert fresh.get("key 7") == {"n": 7}
+
+
+@pytest.mark.faults(83, 143)
+def test_what_was_sent_may_arrive(own_redis):
+    """A write that timed out after it was sent has an unknown outcome, because it is applied later."""
+    with RedisStore(url=own_redis.url, timeout=0.1) as store:
+        store.get("warm")
+        own_redis.freeze()
+        try:
+            error, _ = refused(store, "increment", StoreTimeoutError)
+        finally:
+            own_redis.thaw()
+
+        assert error.outcome == "unknown"
+        assert "key" in str(error)
+    with RedisStore(url=own_redis.url) as store:
+        assert store.increment("key", 0, initial=0) in {0, 1}
+
+
+@pytest.mark.faults(127, 142)
+def test_a_server_that_is_killed_and_comes_back(own_redis):
+    """At most one error for each connection that was open, then as before: misses, not wrong values."""
+    with RedisStore(url=own_redis.url) as store:
+        gather(*[store.put(f"key {number}", {"n": number}) for number in range(5)])
+        own_redis.kill()
+        error, _ = refused(store, "put", StoreConnectionError)
+        assert error.retryable is True
+        error, _ = refused(store, "put", StoreConnectionError)
+        assert error.outcome == "not_applied"
+
+        with subprocess.Popen(own_redis.process.args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            own_redis.process = process
+            KINDS["redis"].wait(own_redis)
+            failed = 0
+            for number in range(20):
+                try:
+                    assert store.get(f"key {number}") is None
+                except StoreConnectionError:
+                    failed += 1
+
+            assert failed <= 5
+            store.put("key", {"n": 1})
+            assert store.increment("count", initial=0, ttl=60) == 1
+            assert store.get("key") == {"n": 1}
+            process.terminate()
+
+
+@pytest.mark.faults(127)
+def test_connections_that_the_server_closed(own_redis, raw):
+    """Connections that died while they lay in the pool cost at most a named error, never a wrong value."""
+    with RedisStore(url=own_redis.url) as store:
+        gather(*[store.put(f"key {number}", {"n": number}) for number in range(10)])
+        raw.client_kill_filter(_type="normal", skipme=True)
+
+        failed = 0
+        for number in [*range(10)] * 3:
+            try:
+                assert store.get(f"key {number}") == {"n": number}
+            except StoreConnectionError:
+                failed += 1
+
+        assert failed <= 10
+        assert store.get("key 3") == {"n": 3}
+
+
+# A server that refuses ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.faults(108)
+def test_a_full_server(own_redis, raw):
+    """Beyond maxmemory every write is a StoreFullError, nothing is half written, and reads go on."""
+    with RedisStore(url=own_redis.url) as store:
+        store.put_many(["key", "count"], [{"old": True}, {"value": 1}])
+        found = store.get_with_revision("key")
+        store.put_many(["warm"], [{}], ttl=60)
+        raw.config_set("maxmemory-policy", "noeviction")
+        raw.config_set("maxmemory", 1)
+
+        for write in (
+            lambda: store.put("key", {"n": 1}),
+            lambda: store.put("new", {"n": 1}),
+            lambda: store.put_many(["new", "key"], [{"n": 1}] * 2),
+            lambda: store.put_many(["new", "key"], [{"n": 1}] * 2, ttl=60),
+            lambda: store.put_if_absent("new", {"n": 1}),
+            lambda: store.put_if_present("key", {"n": 1}),
+            lambda: store.put_if_unchanged("key", {"n": 1}, found[1]),
+            lambda: store.increment("count"),
+            lambda: store.increment("new", initial=0),
+        ):
+            with pytest.raises(StoreFullError) as caught:
+                write()
+            assert (caught.value.outcome, caught.value.retryable) == ("not_applied", False)
+
+        assert store.get_many(["key", "count", "new"]) == [{"old": True}, {"value": 1}, None]
+        assert (store.ttl("key"))[1] is None
+        assert store.delete("warm") is True
+        raw.config_set("maxmemory", 0)
+        store.put("new", {"n": 1})
+        assert store.get("new") == {"n": 1}
+
+
+@pytest.mark.faults(108)
+def test_a_server_that_cannot_save(own_redis, raw):
+    """When the server takes no writes because it cannot save, they are a StoreFullError, and reads go on."""
+    with RedisStore(url=own_redis.url) as store:
+        store.put("key", {"value": 1})
+        shutil.rmtree(raw.config_get("dir")["dir"])
+        raw.config_set("save", "3600 1")
+        raw.bgsave()
+        while raw.info("persistence")["rdb_bgsave_in_progress"]:
+            time.sleep(0.005)
+        assert raw.info("persistence")["rdb_last_bgsave_status"] == "err"
+
+        for operation in ("put", "put_many", "increment", "delete", "put_if_absent"):
+            error, _ = refused(store, operation, StoreFullError)
+            assert error.outcome == "not_applied"
+        assert store.get("key") == {"value": 1}
+        raw.config_set("save", "")
+
+
+def test_a_read_only_server(own_redis, raw, start_redis):
+    """A replica refuses writes by a named error that may pass, and nothing was done; reads go on."""
+    primary = start_redis()
+    raw.replicaof(primary.host, primary.port)
+    with RedisStore(url=own_redis.url) as store:
+        for operation in ("put", "put_many", "increment", "delete", "touch", "put_if_absent"):
+            error, _ = refused(store, operation, StoreConnectionError)
+            assert (error.retryable, error.outcome) == (True, "not_applied"), operation
+        assert store.get("key") is None
+
+
+def test_an_evicting_server(own_redis, raw):
+    """A server that was told to evict drops entries, which are misses then and no errors."""
+    raw.config_set("maxmemory-policy", "allkeys-lru")
+    raw.config_set("maxmemory", raw.info("memory")["used_memory"] + 3_000_000)
+    with RedisStore(url=own_redis.url) as store:
+        keys = [f"key {number}" for number in range(2000)]
+        for start in range(0, 2000, 100):
+            store.put_many(keys[start : start + 100], [{"t": "x" * 10_000}] * 100)
+
+        found = store.get_many(keys)
+
+        assert None in found
+        assert {"t": "x" * 10_000} in found
