@@ -1,0 +1,83 @@
+"""Read what `CACHES` says about one cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+from kv_core.errors import BaseKeyValueError, Problem
+from kv_core.kinds import stores
+from kv_core.options import did_you_mean, parameters
+from kv_django._values import SERIALIZERS, Serializer
+from kv_django.errors import StoresImproperlyConfiguredError
+
+MAX_ENTRIES: Final = "max_entries_per_collection"
+"""What stores that can evict call Django's MAX_ENTRIES."""
+
+_OPTIONS: Final = ("COLLECTION", "CULL_FREQUENCY", "MAX_ENTRIES", "SERIALIZER", "STORE", "WRAPPERS")
+
+
+class CacheOptions(NamedTuple):
+    """What `CACHES` says about one cache.
+
+    Attributes:
+        alias: The alias in `KV_STORES` of the stack, if it is one of those as it stands.
+        description: Else how the stack is described.
+        collection: The collection that holds the cache.
+        serializer: How values are written.
+        ignores_max_entries: Whether MAX_ENTRIES was given, and the store cannot keep to it.
+    """
+
+    alias: str | None
+    description: dict[str, Any]
+    collection: str
+    serializer: Serializer
+    ignores_max_entries: bool
+
+
+def read_options(location: Any, params: Mapping[str, Any]) -> CacheOptions:
+    """Read LOCATION and the other parameters of a cache.
+
+    Raises:
+        StoresImproperlyConfiguredError: OPTIONS holds something that is not known or not possible.
+    """
+    options: Mapping[str, Any] = params.get("OPTIONS") or {}
+    problems = [
+        Problem(f"OPTIONS[{name!r}]", "this option is not known.", did_you_mean(name, _OPTIONS))
+        for name in options
+        if name not in _OPTIONS
+    ]
+    serializer = options.get("SERIALIZER", SERIALIZERS[0])
+    if serializer not in SERIALIZERS:
+        problems.append(Problem("OPTIONS['SERIALIZER']", f"{serializer!r} is not one of {', '.join(SERIALIZERS)}."))
+    if problems:
+        raise StoresImproperlyConfiguredError(problems=problems)
+    description = {name: options[name] for name in ("STORE", "WRAPPERS") if options.get(name)}
+    description["LOCATION"] = location
+    ignored = False
+    limit = options.get("MAX_ENTRIES")
+    if limit is not None:
+        if takes_max_entries(location):
+            description["STORE"] = {MAX_ENTRIES: limit, **description.get("STORE", {})}
+        else:
+            ignored = True
+    prefix = str(params.get("KEY_PREFIX") or "")
+    collection = options.get("COLLECTION") or (f"cache:{prefix}" if prefix else "cache")
+    plain_alias = isinstance(location, str) and location.startswith("kv:") and len(description) == 1
+    alias = location.removeprefix("kv:") if plain_alias else None
+    return CacheOptions(alias, description, collection, serializer, ignored)
+
+
+def takes_max_entries(location: Any) -> bool:
+    """Say whether the store of a location evicts beyond a number of entries, if it is told to."""
+    return isinstance(location, str) and not location.startswith("kv:") and _evicts(location.partition(":")[0].lower())
+
+
+@cache
+def _evicts(scheme: str) -> bool:
+    kind = stores().get(scheme)
+    try:
+        return kind is not None and MAX_ENTRIES in parameters(kind.load_sync())
+    except BaseKeyValueError:  # it cannot be imported; whoever reads the stack says so
+        return False
