@@ -1,0 +1,1 @@
+"""Three applications over one set of stores, and the demo that drives them."""
