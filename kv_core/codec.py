@@ -58,7 +58,7 @@ def check_value(value: object) -> bool:  # noqa: PLR0912 - one branch a type
                         raise SerializationError(f"A value has a dict key of type {type(key).__name__}; use str keys.")
                 items = node.values()
             for item in items:
-                kind = type(item)
+                kind: type[Any] = type(item)
                 if kind in _PLAIN:
                     continue
                 if kind is int:

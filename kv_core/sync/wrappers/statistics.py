@@ -12,6 +12,8 @@ from kv_core.spellings import also
 from kv_core.sync.protocols import KeyValue
 from kv_core.sync.wrappers._calls import Call, CallWrapper, T
 
+_NONE = object()
+
 
 class StatisticsWrapper(CallWrapper):
     """Count what passes, in this process. A stack and its twin on the other side share their counters."""
@@ -46,17 +48,21 @@ class StatisticsWrapper(CallWrapper):
 
     @override
     def _around(self, call: Call[T]) -> T:
-        collection = call.options["collection"] or self.default_collection if "collection" in call.options else None
         start = perf_counter()
         try:
             result = call(self.key_value)
         except BaseException:
-            self._counters.record(call.name, collection, perf_counter() - start, error=True)
+            self._counters.record(call.name, self._place(call), perf_counter() - start, error=True)
             raise
         seconds = perf_counter() - start
         hits = call.hits(result)
-        if hits is None:
-            self._counters.record(call.name, collection, seconds)
-        else:
-            self._counters.record(call.name, collection, seconds, hits=hits, misses=len(call.keys) - hits)
+        misses = 0 if hits is None else len(call.keys) - hits
+        self._counters.record(call.name, self._place(call), seconds, hits=hits or 0, misses=misses)
         return result
+
+    def _place(self, call: Call[T]) -> str | None:
+        """Return the collection that a call is about, if it is about one that there can be."""
+        collection = call.options.get("collection", _NONE)
+        if collection is None:
+            return self.default_collection
+        return collection if type(collection) is str else None

@@ -1,0 +1,85 @@
+"""What the tests of wrappers and recipes share: the stores they stand on, and two wrappers of a user's."""
+
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from redis import Redis as Raw
+
+from kv_core.aio.protocols import AsyncKeyValue
+from kv_core.aio.stores.memory import MemoryStore
+from kv_core.aio.stores.redis import RedisStore
+from kv_core.aio.wrappers._calls import Call, CallWrapper
+from kv_core.aio.wrappers.base import BaseWrapper
+
+DATABASE = 8
+
+
+@pytest.fixture(params=["memory", "redis"])
+def inner(request):
+    """Return a function that opens one backend, again and again."""
+    if request.param == "memory":
+        name = uuid4().hex
+        yield lambda: MemoryStore(name=name)
+        return
+    url = urlsplit(request.getfixturevalue("redis_server").url)._replace(path=f"/{DATABASE}").geturl()
+    with Raw.from_url(url) as raw:
+        raw.flushdb()
+        yield lambda: RedisStore(url=url)
+        raw.flushdb()
+
+
+class Flaky(CallWrapper):
+    """Fail with the given errors in turn, then work; an error of outcome "unknown" comes after the work is done."""
+
+    def __init__(self, key_value: AsyncKeyValue, *errors: Exception) -> None:
+        self.key_value = key_value
+        self.errors = list(errors)
+        self.calls: list[str] = []
+
+    async def _around(self, call: Call):
+        self.calls.append(call.name)
+        if self.errors:
+            error = self.errors.pop(0)
+            if getattr(error, "outcome", "") == "unknown":
+                await call(self.key_value)
+            raise error
+        return await call(self.key_value)
+
+
+class Marking(BaseWrapper):
+    """A user's wrapper, as the documentation shows one: it overrides put alone."""
+
+    def __init__(self, key_value: AsyncKeyValue) -> None:
+        self.key_value = key_value
+
+    async def put(self, key, value, *, collection=None, ttl=None):
+        await self.key_value.put(key=key, value={"marked": value}, collection=collection, ttl=ttl)
+
+
+WRITES = {
+    "put": lambda store: store.put("key", {"n": 1}),
+    "put_many": lambda store: store.put_many(["key"], [{"n": 1}]),
+    "put_if_absent": lambda store: store.put_if_absent("key", {"n": 1}),
+    "put_if_present": lambda store: store.put_if_present("there", {"n": 1}),
+    "put_if_unchanged": lambda store: store.put_if_unchanged("there", {"n": 1}, store.revision),
+    "increment": lambda store: store.increment("counter"),
+}
+
+
+@pytest.fixture
+def flaky():
+    """The class of a store that fails when it is told to."""
+    return Flaky
+
+
+@pytest.fixture
+def marking():
+    """The class of a wrapper that overrides put alone."""
+    return Marking
+
+
+@pytest.fixture
+def write():
+    """Return a function that makes an operation that carries a value, by its name."""
+    return lambda name, store: WRITES[name](store)

@@ -1,0 +1,50 @@
+"""Values are encoded on every way in, and decoded on every way out."""
+
+import pytest
+
+from kv_core import codec
+from kv_core.aio.stores.memory import MemoryStore
+from kv_core.aio.testing import StoreContract
+from kv_core.aio.wrappers._values import ValueWrapper
+from kv_core.capabilities import OPERATIONS, capabilities
+
+
+class Boxing(ValueWrapper):
+    def __init__(self, key_value):
+        self.key_value = key_value
+
+    def _encode(self, value, address, expires_at):
+        return {"box": codec.encode_value(value), "address": list(address)}
+
+    def _decode(self, value, address):
+        assert value["address"] == list(address)
+        return codec.decode_value(value["box"])
+
+
+class TestValueWrapper(StoreContract):
+    """The contract, in boxes."""
+
+    @pytest.fixture
+    def make(self, inner):
+        return lambda: Boxing(inner())
+
+
+@pytest.mark.parametrize("name", [name for name, operation in OPERATIONS.items() if operation.writes_value])
+async def test_every_value_is_encoded(name, write):
+    """Whatever carries a value encodes it, with its address."""
+    store = MemoryStore()
+    stack = Boxing(store)
+    await stack.put("there", {})
+    await stack.put("counter", {"value": 1})
+    stack.revision = (await stack.get_with_revision("there"))[1]
+
+    await write(name, stack)
+
+    for key in ("key", "there", "counter"):
+        value = await store.get(key)
+        assert value is None or value["address"] == ["default_collection", key]
+
+
+async def test_without_revisions_there_is_no_increment(marking):
+    """Over a store that cannot put conditionally, increment is withdrawn."""
+    assert "increment" not in capabilities(Boxing(marking(MemoryStore())))

@@ -1,0 +1,86 @@
+# Written by tools/mirror.py from tests/aio/conftest.py: change that file instead.
+"""What the tests of wrappers and recipes share: the stores they stand on, and two wrappers of a user's."""
+
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from redis import Redis as Raw
+
+from kv_core.sync.protocols import KeyValue
+from kv_core.sync.stores.memory import MemoryStore
+from kv_core.sync.stores.redis import RedisStore
+from kv_core.sync.wrappers._calls import Call, CallWrapper
+from kv_core.sync.wrappers.base import BaseWrapper
+
+DATABASE = 8
+
+
+@pytest.fixture(params=["memory", "redis"])
+def inner(request):
+    """Return a function that opens one backend, again and again."""
+    if request.param == "memory":
+        name = uuid4().hex
+        yield lambda: MemoryStore(name=name)
+        return
+    url = urlsplit(request.getfixturevalue("redis_server").url)._replace(path=f"/{DATABASE}").geturl()
+    with Raw.from_url(url) as raw:
+        raw.flushdb()
+        yield lambda: RedisStore(url=url)
+        raw.flushdb()
+
+
+class Flaky(CallWrapper):
+    """Fail with the given errors in turn, then work; an error of outcome "unknown" comes after the work is done."""
+
+    def __init__(self, key_value: KeyValue, *errors: Exception) -> None:
+        self.key_value = key_value
+        self.errors = list(errors)
+        self.calls: list[str] = []
+
+    def _around(self, call: Call):
+        self.calls.append(call.name)
+        if self.errors:
+            error = self.errors.pop(0)
+            if getattr(error, "outcome", "") == "unknown":
+                call(self.key_value)
+            raise error
+        return call(self.key_value)
+
+
+class Marking(BaseWrapper):
+    """A user's wrapper, as the documentation shows one: it overrides put alone."""
+
+    def __init__(self, key_value: KeyValue) -> None:
+        self.key_value = key_value
+
+    def put(self, key, value, *, collection=None, ttl=None):
+        self.key_value.put(key=key, value={"marked": value}, collection=collection, ttl=ttl)
+
+
+WRITES = {
+    "put": lambda store: store.put("key", {"n": 1}),
+    "put_many": lambda store: store.put_many(["key"], [{"n": 1}]),
+    "put_if_absent": lambda store: store.put_if_absent("key", {"n": 1}),
+    "put_if_present": lambda store: store.put_if_present("there", {"n": 1}),
+    "put_if_unchanged": lambda store: store.put_if_unchanged("there", {"n": 1}, store.revision),
+    "increment": lambda store: store.increment("counter"),
+}
+
+
+@pytest.fixture
+def flaky():
+    """The class of a store that fails when it is told to."""
+    return Flaky
+
+
+@pytest.fixture
+def marking():
+    """The class of a wrapper that overrides put alone."""
+    return Marking
+
+
+@pytest.fixture
+def write():
+    """Return a function that makes an operation that carries a value, by its name."""
+    return lambda name, store: WRITES[name](store)
