@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
@@ -98,7 +98,7 @@ class BytesDisk(Disk):
 
     @property
     def _root(self) -> Path:
-        return Path(os.fsdecode(self._directory))
+        return Path(os.fsdecode(vars(self)["_directory"]))
 
 
 def read_value(directory: Path, mode: int, filename: str | bytes | None, value: object) -> bytes:
@@ -259,7 +259,7 @@ def directory_of(cache: object) -> tuple[Path, int | None]:
 
 
 @contextmanager
-def transaction(connection: Connection) -> Iterator[None]:
+def transaction(connection: Connection) -> Generator[None, None, None]:
     """Make what is done inside one step, or a part of the transaction that is open already."""
     if connection.joined:
         yield
@@ -281,7 +281,7 @@ def transaction(connection: Connection) -> Iterator[None]:
 
 
 def patiently(
-    until: float, given_up: Callable[[], bool] | None, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    until: float, check: Callable[[], None] | None, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
     """Do a job that begins with taking SQLite's lock; while another has it, try again.
 
@@ -289,7 +289,7 @@ def patiently(
 
     Args:
         until: When to stop trying, on the monotonic clock.
-        given_up: Says that nobody waits for the job any more.
+        check: Raises what ends the wait early, such as that the store was closed.
         job: What to do.
         *args: Its arguments.
         **kwargs: More of them.
@@ -305,9 +305,11 @@ def patiently(
             left = until - monotonic()
             if primary_code(error) not in _BUSY:
                 raise
-            if left <= 0 or (given_up and given_up()):
+            if left <= 0:
                 message = "Another thread or process kept the database locked until the call's deadline."
                 raise StoreTimeoutError(message, outcome="not_applied") from error
+        if check is not None:
+            check()
         sleep(min(pause, left))
         pause = min(pause * 1.5, 0.02)
 

@@ -1,4 +1,4 @@
-"""What a disk store does with its rows: each function does one job on a connection, and waits for nothing but the disk."""
+"""What a disk store does with its rows: each method is one job on a connection, and waits for nothing but the disk."""
 
 from __future__ import annotations
 
@@ -57,10 +57,11 @@ Decision: TypeAlias = tuple[T, Written | Literal[Action.LEAVE, Action.DROP]]
 _READ: Final = "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
 _READ_MANY: Final = "SELECT key, mode, filename, value FROM Cache WHERE raw = 1 AND key IN ({marks})"
 _CHUNK: Final = 500
-_WRITE: Final = (
-    "INSERT INTO Cache(key, raw, store_time, expire_time, access_time, access_count, tag, size, mode, filename, value)"
-    f" VALUES (?1, 1, ?2, ?3, ?2, 0, NULL, 0, {RAW}, NULL, ?4) ON CONFLICT(key, raw) DO UPDATE SET"
-    f" store_time = ?2, expire_time = ?3, access_time = ?2, access_count = 0, tag = NULL, size = 0, mode = {RAW},"
+_WRITE: Final = (  # one statement, so a transaction by itself
+    "INSERT INTO Cache"
+    "(key, raw, store_time, expire_time, access_time, access_count, tag, size, mode, filename, value)"
+    " VALUES (?1, 1, ?2, ?3, ?2, 0, NULL, 0, 1, NULL, ?4) ON CONFLICT(key, raw) DO UPDATE SET"
+    " store_time = ?2, expire_time = ?3, access_time = ?2, access_count = 0, tag = NULL, size = 0, mode = 1,"
     " filename = NULL, value = ?4"
 )
 _WRITE_UNLESS_FILE: Final = f"{_WRITE} WHERE filename IS NULL"
@@ -159,9 +160,8 @@ class DiskTable:
         tidy = not self._writes % _TIDY_EVERY
         expires_at = None if ttl is None else expiry(self._clock.now(), ttl)
         if not self._evicts and not tidy:
-            row = (
-                address.encode(collection, key), time.time(), None if expires_at is None else expires_at.timestamp(), data,
-            )  # fmt: skip
+            ends = None if expires_at is None else expires_at.timestamp()
+            row = (address.encode(collection, key), time.time(), ends, data)
             if connection.execute(_WRITE_UNLESS_FILE, row).rowcount:
                 return True
         with transaction(connection):
