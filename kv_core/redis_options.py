@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from kv_core.checks import whole
-from kv_core.errors import ConfigurationError
+from kv_core.errors import ConfigurationError, Outcome, StoreClosedError
 from kv_core.url import parse, redact
 
 MAX_CONNECTIONS: Final = 32
@@ -67,6 +67,11 @@ def check_url(store: str, url: str, known: frozenset[str]) -> None:
             )
         if option not in known:
             raise ConfigurationError(f"{store}: {redact(url)} has the unknown option {option!r}; {_known(known)}")
+
+
+def closed(outcome: Outcome) -> StoreClosedError:
+    """Return the error for a call whose store was closed before it was sent, or while it was out."""
+    return StoreClosedError("The store was closed; make a new one.", outcome=outcome)
 
 
 def known_options(*classes: type, parsers: Mapping[str, Any]) -> frozenset[str]:

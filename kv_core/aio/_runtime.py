@@ -6,6 +6,7 @@ The twin is `kv_core/sync/_runtime.py`; both export the same names, and both are
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import weakref
@@ -133,6 +134,9 @@ async def run_blocking(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs)
     return await asyncio.get_running_loop().run_in_executor(_executor, lambda: fn(*args, **kwargs))
 
 
+ByLoop: TypeAlias = dict[asyncio.AbstractEventLoop, tuple[C, AsyncGenerator[None, None]]]
+
+
 class PerLoop(Generic[C]):
     """One client for each event loop, made on first use and closed when its loop ends.
 
@@ -143,9 +147,10 @@ class PerLoop(Generic[C]):
     def __init__(self, make: Callable[[], C], close: Op[[C], object]) -> None:
         self._make = make
         self._close = close
-        self._by_loop: dict[asyncio.AbstractEventLoop, tuple[C, AsyncGenerator[None, None]]] = {}
+        self._by_loop: ByLoop[C] = {}
         self._closed = False
         _live.add(self)
+        weakref.finalize(self, _abandon, self._by_loop).atexit = False
 
     def current(self) -> C | None:
         """Return the client of the running loop, or None if it has none yet."""
@@ -161,22 +166,16 @@ class PerLoop(Generic[C]):
         if self._closed:
             raise StoreClosedError("The store was closed; make a new one.")
         loop = asyncio.get_running_loop()
-        for ended in [known for known in self._by_loop if known.is_closed()]:
-            self._by_loop.pop(ended, None)
+        for known in list(self._by_loop):
+            if known.is_closed():
+                self._by_loop.pop(known, None)
         client = self.current()
         if client is None:
             client = self._make()
-            keeper = self._keep(loop, client)
+            keeper = _keep(loop, client, self._close, self._by_loop)
             self._by_loop[loop] = client, keeper  # nothing waits between look-up and entry: one client a loop
             await anext(keeper)
         return client
-
-    async def _keep(self, loop: asyncio.AbstractEventLoop, client: C) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            self._by_loop.pop(loop, None)
-            await self._close(client)
 
     async def close(self) -> None:
         """Close every loop's client, each in its own loop; closing twice is closing once."""
@@ -193,8 +192,32 @@ class PerLoop(Generic[C]):
 
     def forget(self) -> None:
         """Drop the clients without closing them, as a child does with its parent's after a fork."""
-        _graves.append(self._by_loop)  # never collected, or the parent's sockets would be closed
-        self._by_loop = {}
+        _graves.append(self._by_loop.copy())  # never collected, or the parent's sockets would be closed
+        self._by_loop.clear()
+
+
+async def _keep(
+    loop: asyncio.AbstractEventLoop, client: C, close: Op[[C], object], by_loop: ByLoop[C]
+) -> AsyncGenerator[None, None]:
+    """Wait to be closed, and close the client; whoever made it may be gone by then."""
+    try:
+        yield
+    finally:
+        by_loop.pop(loop, None)
+        await close(client)
+
+
+def _abandon(by_loop: ByLoop[Any]) -> None:
+    """Let every loop close the client of a store that nobody holds any more."""
+    for loop, (_, keeper) in list(by_loop.items()):
+        with contextlib.suppress(RuntimeError):  # the loop was closed, and the client with it
+            loop.call_soon_threadsafe(_finish, keeper)
+
+
+def _finish(keeper: AsyncGenerator[None, None]) -> None:
+    task = asyncio.get_running_loop().create_task(_aclose(keeper))
+    _finishing.add(task)
+    task.add_done_callback(_finishing.discard)
 
 
 async def _aclose(keeper: AsyncGenerator[None, None]) -> None:
@@ -241,6 +264,7 @@ Clients: TypeAlias = PerLoop[C] | Borrowed[C]
 
 _live: weakref.WeakSet[PerLoop[Any]] = weakref.WeakSet()
 _graves: list[object] = []
+_finishing: set[asyncio.Task[None]] = set()
 
 
 def _after_fork_in_child() -> None:

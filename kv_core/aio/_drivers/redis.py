@@ -13,7 +13,7 @@ from typing import Any
 from typing_extensions import override
 
 from kv_core.errors import ConfigurationError, MissingDependencyError
-from kv_core.redis_options import MAX_CONNECTIONS, check_url, known_options
+from kv_core.redis_options import MAX_CONNECTIONS, check_url, closed, known_options
 
 try:
     from redis.asyncio import Redis
@@ -71,22 +71,44 @@ class Client:
     def __init__(self, redis: Redis, max_connections: int = MAX_CONNECTIONS) -> None:
         self._redis = redis
         self._gate = asyncio.Semaphore(max_connections)
+        self._closed = False
 
     async def execute(self, *command: Any) -> Any:
         """Send one command, and return its reply."""
         async with self._gate:
-            return await self._redis.execute_command(*command, **_BYTES)
+            if self._closed:
+                raise closed("not_applied")
+            try:
+                return await self._redis.execute_command(*command, **_BYTES)
+            except Exception as error:
+                if self._closed:
+                    raise closed("unknown") from error
+                raise
+            finally:
+                if self._closed:  # while this call was out: nobody else hangs up what it may have opened
+                    await self._redis.connection_pool.disconnect()  # type: ignore[unreachable]  # close() ran meanwhile
 
     async def pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """Send commands in one go, and return their replies; an error stands in its place."""
         async with self._gate:
+            if self._closed:
+                raise closed("not_applied")
             pipe = self._redis.pipeline(transaction=False)
             for command in commands:
                 pipe.execute_command(*command, **_BYTES)  # pyright: ignore[reportUnusedCoroutine] - a pipeline only notes it
-            return await pipe.execute(raise_on_error=False)
+            try:
+                return await pipe.execute(raise_on_error=False)
+            except Exception as error:
+                if self._closed:
+                    raise closed("unknown") from error
+                raise
+            finally:
+                if self._closed:
+                    await self._redis.connection_pool.disconnect()  # type: ignore[unreachable]  # close() ran meanwhile
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; a call that is out ends with StoreClosedError."""
+        self._closed = True
         await self._redis.aclose(close_connection_pool=True)
 
 

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from kv_core.deadline import left
 from kv_core.errors import ConfigurationError, MissingDependencyError, StoreTimeoutError
-from kv_core.redis_options import MAX_CONNECTIONS, check_url, known_options
+from kv_core.redis_options import MAX_CONNECTIONS, check_url, closed, known_options
 
 try:
     from redis import Redis
@@ -86,14 +86,19 @@ class Client:
     def __init__(self, redis: Redis, max_connections: int = MAX_CONNECTIONS) -> None:
         self._redis = redis
         self._gate = threading.Semaphore(max_connections)
+        self._closed = False
 
     def execute(self, *command: Any) -> Any:
         """Send one command, and return its reply."""
         self._enter()
         try:
             return self._redis.execute_command(*command, **_BYTES)
+        except Exception as error:
+            if self._closed:
+                raise closed("unknown") from error
+            raise
         finally:
-            self._gate.release()
+            self._leave()
 
     def pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """Send commands in one go, and return their replies; an error stands in its place."""
@@ -103,15 +108,28 @@ class Client:
             for command in commands:
                 pipe.execute_command(*command, **_BYTES)
             return pipe.execute(raise_on_error=False)
+        except Exception as error:
+            if self._closed:
+                raise closed("unknown") from error
+            raise
         finally:
-            self._gate.release()
+            self._leave()
 
     def _enter(self) -> None:
         if not self._gate.acquire(blocking=False) and not self._gate.acquire(timeout=left(_LONGEST)):
             raise StoreTimeoutError("All connections were busy until the call's deadline.", outcome="not_applied")
+        if self._closed:
+            self._gate.release()
+            raise closed("not_applied")
+
+    def _leave(self) -> None:
+        if self._closed:  # while this call was out: nobody else hangs up what it may have opened
+            self._redis.connection_pool.disconnect()
+        self._gate.release()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; a call that another thread has out ends with StoreClosedError."""
+        self._closed = True
         self._redis.connection_pool.disconnect()
 
 
