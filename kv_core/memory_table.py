@@ -58,8 +58,9 @@ class MemoryTable:
         *,
         when: When = "always",
         limit: int | None = None,
+        evict: int = 1,
     ) -> bool:
-        """Keep a record if the condition holds; return whether it did."""
+        """Keep a record if the condition holds; return whether it did. Beyond *limit* drop *evict* others."""
         with self.lock:
             time = now()
             if self._ends and self._ends[0][0] <= time:
@@ -68,16 +69,22 @@ class MemoryTable:
                 return False
             self._keep(collection, key, data, None if ttl is None else time + ttl)
             if limit is not None:
-                self._evict(collection, limit)
+                self._evict(collection, limit, evict)
             return True
 
     def write_many(
-        self, collection: str, records: Iterable[tuple[str, bytes, float | None]], now: Now, *, limit: int | None = None
+        self,
+        collection: str,
+        records: Iterable[tuple[str, bytes, float | None]],
+        now: Now,
+        *,
+        limit: int | None = None,
+        evict: int = 1,
     ) -> None:
         """Keep several records in one step."""
         with self.lock:
             for key, data, ttl in records:
-                self.write(collection, key, data, ttl, now, limit=limit)
+                self.write(collection, key, data, ttl, now, limit=limit, evict=evict)
 
     def remove(self, collection: str, key: str, now: Now) -> bool:
         """Drop a record; return whether there was one that had not ended."""
@@ -171,10 +178,12 @@ class MemoryTable:
         ]
         heapq.heapify(self._ends)
 
-    def _evict(self, collection: str, limit: int) -> None:
+    def _evict(self, collection: str, limit: int, at_once: int) -> None:
         entries = self._collections[collection]
-        while len(entries) > limit:
-            entries.popitem(last=False)
+        beyond = len(entries) - limit
+        if beyond > 0:
+            for _ in range(min(max(beyond, at_once), len(entries) - 1)):
+                entries.popitem(last=False)
 
 
 _named: dict[str, MemoryTable] = {}

@@ -31,6 +31,7 @@ class MemoryStore(BaseStore):
         timeout: float = 5.0,
         max_entry_size: int | None = None,
         _clock: Clock = SYSTEM_CLOCK,
+        _evict: int = 1,
         _shared: MemoryTable | None = None,
     ) -> None:
         """Make a store, empty unless others of its name exist.
@@ -51,6 +52,7 @@ class MemoryStore(BaseStore):
         if max_entries_per_collection is not None:
             whole(max_entries_per_collection, "MemoryStore: max_entries_per_collection")
         self._limit = max_entries_per_collection
+        self._evict = _evict  # how many at once, for integrations whose framework promises a number
         self._bounded = self._limit is not None
         self._now = _clock.monotonic
         self._table = named_table(name) if name else MemoryTable() if _shared is None else _shared
@@ -103,11 +105,11 @@ class MemoryStore(BaseStore):
 
     @override
     async def _write(self, collection: str, key: str, data: bytes, ttl: float | None, when: When) -> bool:
-        return self._table.write(collection, key, data, ttl, self._now, when=when, limit=self._limit)
+        return self._table.write(collection, key, data, ttl, self._now, when=when, limit=self._limit, evict=self._evict)
 
     @override
     async def _write_many(self, collection: str, writes: Sequence[Write]) -> None:
-        self._table.write_many(collection, writes, self._now, limit=self._limit)
+        self._table.write_many(collection, writes, self._now, limit=self._limit, evict=self._evict)
 
     @override
     async def _remove(self, collection: str, key: str) -> bool:
@@ -135,7 +137,7 @@ class MemoryStore(BaseStore):
                 if first is None:
                     raise counter.missing(collection, key)
                 data = codec.encode_value({"value": first})
-                self._table.write(collection, key, data, ttl, self._now, limit=self._limit)
+                self._table.write(collection, key, data, ttl, self._now, limit=self._limit, evict=self._evict)
                 return first
             number = counter.number_in(codec.decode_value(record.data), collection, key)
             total = counter.add(number, amount, collection, key)
