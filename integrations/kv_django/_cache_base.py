@@ -86,8 +86,8 @@ class CacheBase(BaseCache):
 
     def _bind(self) -> Bound:
         generation = stacks.generation
-        alias, description, collection, serializer, _ = self._options
-        stack = stacks.described(description) if alias is None else stacks.named(alias)
+        alias, description, collection, serializer, evict, _ = self._options
+        stack = stacks.described(description, evict=evict) if alias is None else stacks.named(alias)
         signer = None if stack.private else stacks.signer(PURPOSE)
         self._bound = Bound(stack, Values(collection, serializer, signer), generation)
         return self._bound

@@ -26,6 +26,7 @@ class CacheOptions(NamedTuple):
         description: Else how the stack is described.
         collection: The collection that holds the cache.
         serializer: How values are written.
+        evict: How many entries the memory store evicts at once beyond MAX_ENTRIES, as CULL_FREQUENCY says.
         ignores_max_entries: Whether MAX_ENTRIES was given, and the store cannot keep to it.
     """
 
@@ -33,6 +34,7 @@ class CacheOptions(NamedTuple):
     description: dict[str, Any]
     collection: str
     serializer: Serializer
+    evict: int
     ignores_max_entries: bool
 
 
@@ -55,23 +57,31 @@ def read_options(location: Any, params: Mapping[str, Any]) -> CacheOptions:
         raise StoresImproperlyConfiguredError(problems=problems)
     description = {name: options[name] for name in ("STORE", "WRAPPERS") if options.get(name)}
     description["LOCATION"] = location
-    ignored = False
+    ignored, evict = False, 1
     limit = options.get("MAX_ENTRIES")
     if limit is not None:
         if takes_max_entries(location):
             description["STORE"] = {MAX_ENTRIES: limit, **description.get("STORE", {})}
+            evict = _evicted_at_once(limit, options.get("CULL_FREQUENCY", 3))
         else:
             ignored = True
     prefix = str(params.get("KEY_PREFIX") or "")
     collection = options.get("COLLECTION") or (f"cache:{prefix}" if prefix else "cache")
     plain_alias = isinstance(location, str) and location.startswith("kv:") and len(description) == 1
     alias = location.removeprefix("kv:") if plain_alias else None
-    return CacheOptions(alias, description, collection, serializer, ignored)
+    return CacheOptions(alias, description, collection, serializer, evict, ignored)
 
 
 def takes_max_entries(location: Any) -> bool:
     """Say whether the store of a location evicts beyond a number of entries, if it is told to."""
     return isinstance(location, str) and not location.startswith("kv:") and _evicts(location.partition(":")[0].lower())
+
+
+def _evicted_at_once(limit: Any, frequency: Any) -> int:
+    """Return what Django documents: a fraction of the entries, or all that were there if the frequency is 0."""
+    if type(limit) is not int or type(frequency) is not int or frequency < 0:
+        return 1
+    return limit if frequency == 0 else max(1, limit // frequency)
 
 
 @cache

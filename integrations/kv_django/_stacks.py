@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar, cast
 
 from django.conf import settings
@@ -135,18 +136,22 @@ class Stacks:
                 found = self._by_alias.setdefault(alias, Stack(registry.spec(alias), registry))
         return found
 
-    def described(self, description: Mapping[str, Any]) -> Stack:
+    def described(self, description: Mapping[str, Any], *, evict: int = 1) -> Stack:
         """Return the stack of a description in `CACHES`; equal descriptions are one stack.
+
+        Args:
+            description: The description.
+            evict: How many entries a memory store evicts at once.
 
         Raises:
             StoresImproperlyConfiguredError: The description, or `KV_STORES`, is wrong.
         """
-        key = frozen(description)
+        key = frozen(description), evict
         found = self._inline.get(key)
         if found is None:
             with self._lock:
                 registry = self.registry()
-                stack = Stack(read_inline(description), registry)
+                stack = Stack(_evicting(read_inline(description), evict), registry)
                 found = self._inline.setdefault(key, (description, stack))
         return found[1]
 
@@ -251,6 +256,12 @@ def read_inline(description: Mapping[str, Any], alias: str = "…") -> StackSpec
     with _translated():
         others = getattr(settings, SETTINGS, {})
         return parse_stacks({**others, alias: description}, setting="CACHES")[alias]
+
+
+def _evicting(spec: StackSpec, evict: int) -> StackSpec:
+    if evict == 1 or isinstance(spec.store, StackSpec) or spec.store.name != "memory":
+        return spec
+    return replace(spec, store=replace(spec.store, options={**spec.store.options, "_evict": evict}))
 
 
 def frozen(value: Any) -> object:
