@@ -1,0 +1,62 @@
+"""Django's own tests of cache backends and session engines pass on ours, unchanged."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servers import Server
+
+    Started = tuple[str, dict[str, subprocess.Popen[str]]]
+
+SCRIPT = Path(__file__).with_name("suite.py")
+MODES = {"sync": "methods for threads", "loop": "a… on one loop", "loops": "a… with a loop for each call"}
+CULLING = {"test_cull", "test_zero_cull", "test_cull_delete_when_store_empty"}
+"""What Django itself leaves out for servers: they decide themselves what they evict."""
+
+
+@pytest.fixture(scope="module", params=["memory", "redis"])
+def started(request: pytest.FixtureRequest, django_tests: Path) -> Iterator[Started]:
+    """A process for each mode, started together because they mostly sleep; each has a database of its own."""
+    locations = dict.fromkeys(MODES, "memory://")
+    if request.param == "redis":
+        server: Server = request.getfixturevalue("redis_server")
+        own = urlsplit(server.url)
+        locations = {mode: own._replace(path=f"/{number}").geturl() for number, mode in enumerate(MODES, 7)}
+    command = [sys.executable, "-W", "error::ResourceWarning", SCRIPT, django_tests]
+    processes = {
+        mode: subprocess.Popen(
+            [*command, location, mode], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=SCRIPT.parent
+        )
+        for mode, location in locations.items()
+    }
+    yield request.param, processes
+    for process in processes.values():
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.faults(164)
+@pytest.mark.parametrize("mode", MODES)
+def test_djangos_own_tests_pass(started: Started, mode: str, suites: dict[str, Any]) -> None:
+    """Every one of them passes; on a server only those are left out that Django leaves out for its own servers."""
+    backend, processes = started
+    out, err = processes[mode].communicate(timeout=100)
+    assert processes[mode].returncode == 0, err[-4000:]
+    report = json.loads(out)
+    suites[f"{backend}, {MODES[mode]}"] = report
+
+    assert [counts["failed"] for counts in report.values()] == [[]] * len(report), err[-4000:]
+    assert report["BaseCacheTests"]["run"] >= 54
+    assert report["BaseCacheTests"]["skipped"].keys() == (set() if backend == "memory" else CULLING)
+    if mode == "sync":
+        assert report["SessionTestsMixin"]["passed"] == report["SessionTestsMixin"]["run"] >= 65
