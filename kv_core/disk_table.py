@@ -59,10 +59,10 @@ _READ_MANY: Final = "SELECT key, mode, filename, value FROM Cache WHERE raw = 1 
 _CHUNK: Final = 500
 _WRITE: Final = (  # one statement, so a transaction by itself
     "INSERT INTO Cache"
-    "(key, raw, store_time, expire_time, access_time, access_count, tag, size, mode, filename, value)"
-    " VALUES (?1, 1, ?2, ?3, ?2, 0, NULL, 0, 1, NULL, ?4) ON CONFLICT(key, raw) DO UPDATE SET"
-    " store_time = ?2, expire_time = ?3, access_time = ?2, access_count = 0, tag = NULL, size = 0, mode = 1,"
-    " filename = NULL, value = ?4"
+    "(key, raw, store_time, access_time, expire_time, access_count, tag, size, mode, filename, value)"
+    " VALUES (?, 1, ?, ?, ?, 0, NULL, 0, 1, NULL, ?) ON CONFLICT(key, raw) DO UPDATE SET"
+    " store_time = excluded.store_time, access_time = excluded.access_time, expire_time = excluded.expire_time,"
+    " access_count = 0, tag = NULL, size = 0, mode = 1, filename = NULL, value = excluded.value"
 )
 _WRITE_UNLESS_FILE: Final = f"{_WRITE} WHERE filename IS NULL"
 _RANGE: Final = "raw = 1 AND key >= CAST(? AS TEXT) AND key < CAST(? AS TEXT)"
@@ -160,8 +160,7 @@ class DiskTable:
         tidy = not self._writes % _TIDY_EVERY
         expires_at = None if ttl is None else expiry(self._clock.now(), ttl)
         if not self._evicts and not tidy:
-            ends = None if expires_at is None else expires_at.timestamp()
-            row = (address.encode(collection, key), time.time(), ends, data)
+            row = _row(address.encode(collection, key), data, expires_at)
             if connection.execute(_WRITE_UNLESS_FILE, row).rowcount:
                 return True
         with transaction(connection):
@@ -217,8 +216,7 @@ class DiskTable:
         row = connection.execute("SELECT filename FROM Cache WHERE key = ? AND raw = 1", (name,)).fetchone()
         if row is not None and row[0] is not None:
             connection.files.append(row[0])
-        ends = None if written.expires_at is None else written.expires_at.timestamp()
-        connection.execute(_WRITE, (name, time.time(), ends, written.data))
+        connection.execute(_WRITE, _row(name, written.data, written.expires_at))
         if self._limit is not None and row is None:
             self._count(connection, collection, name, self._limit)
         if self._max_size is not None:
@@ -326,6 +324,11 @@ class DiskTable:
     def ping(self, connection: Connection) -> None:
         """Read something that is always there."""
         connection.execute("SELECT value FROM Settings LIMIT 1").fetchone()
+
+
+def _row(name: str, data: bytes, expires_at: datetime | None) -> tuple[str, float, float, float | None, bytes]:
+    now = time.time()
+    return name, now, now, None if expires_at is None else expires_at.timestamp(), data
 
 
 def _bounds(collection: str) -> tuple[bytes, bytes]:

@@ -129,7 +129,8 @@ class DiskStore(BaseStore):
         return await self._do(collection, None, self._table.remove_many, collection, keys)
 
     async def _change(self, collection: str, key: str, decide: Callable[[Found | None], Decision[T]]) -> T:
-        return await self._do(collection, key, self._table.change, collection, key, decide)
+        answer: T = await self._do(collection, key, self._table.change, collection, key, decide)
+        return answer
 
     @override
     async def _swap(self, collection: str, key: str, token: Any, data: bytes | None, ttl: KeptTTL) -> bool:

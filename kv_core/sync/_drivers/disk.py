@@ -36,13 +36,15 @@ class Client:
 
     def read(self, job: Callable[..., T], *args: Any) -> T:
         """Do a job that changes nothing."""
+        return self.write(job, *args)
+
+    def write(self, job: Callable[..., T], *args: Any) -> T:
+        """Do a job that may change something."""
         until = monotonic() + left(self._timeout)
         connection: Connection = getattr(self._own, "connection", None) or self._open(until)
         with connection.turn:
             self._check()
             return patiently(until, self._check, job, connection, *args)
-
-    write = read
 
     def _check(self) -> None:
         if self._closed:

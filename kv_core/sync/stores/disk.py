@@ -128,7 +128,8 @@ class DiskStore(BaseStore):
         return self._do(collection, None, self._table.remove_many, collection, keys)
 
     def _change(self, collection: str, key: str, decide: Callable[[Found | None], Decision[T]]) -> T:
-        return self._do(collection, key, self._table.change, collection, key, decide)
+        answer: T = self._do(collection, key, self._table.change, collection, key, decide)
+        return answer
 
     @override
     def _swap(self, collection: str, key: str, token: Any, data: bytes | None, ttl: KeptTTL) -> bool:
