@@ -104,6 +104,9 @@ class Client:
             worker.stop(end)
         if ends:
             await asyncio.wait([end.future for end in ends], timeout=self._timeout)
+        for worker, end in zip(workers, ends, strict=True):
+            if end.future.done():
+                worker.thread.join()  # it has nothing left to do
 
     def workers(self) -> list[_Worker]:
         """Return the threads that were started."""
@@ -193,7 +196,8 @@ class _Worker:
         self._connection: Connection | None = None
         self.turn = threading.Lock()
         self.watches: dict[asyncio.AbstractEventLoop, _Watch] = {}
-        threading.Thread(target=self._run, name=self.name, daemon=True).start()
+        self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+        self.thread.start()
 
     def put(self, job: _Job) -> None:
         """Queue a job."""

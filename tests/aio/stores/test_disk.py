@@ -513,9 +513,6 @@ async def test_close_leaves_no_thread_and_no_file(make):
     await store.close()
     await store.close()
 
-    for thread in threading.enumerate():
-        if thread.name.startswith("kv-disk"):
-            thread.join(1)
     assert (threading.active_count(), open_files()) == before
     with pytest.raises(StoreClosedError):
         await store.get("key")

@@ -514,9 +514,6 @@ def test_close_leaves_no_thread_and_no_file(make):
     store.close()
     store.close()
 
-    for thread in threading.enumerate():
-        if thread.name.startswith("kv-disk"):
-            thread.join(1)
     assert (threading.active_count(), open_files()) == before
     with pytest.raises(StoreClosedError):
         store.get("key")
