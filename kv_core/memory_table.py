@@ -9,14 +9,16 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from itertools import count
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from kv_core.ttl import Keep, KeptTTL, When
 
 Now = Callable[[], float]
 
 
-class Record(NamedTuple):
+class Record(Struct, frozen=True, gc=False):
     """An entry's bytes, when it ends on the monotonic clock (seconds), and a number that no other state has."""
 
     data: bytes
