@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from time import monotonic
 from typing import Final
 
@@ -27,8 +27,26 @@ def left(timeout: float) -> float:
     return min(seconds, timeout)
 
 
+def begin(seconds: float) -> Token[float | None]:
+    """Let what is called from now on end within *seconds*, or by an earlier deadline that already holds.
+
+    Returns:
+        What `DEADLINE.reset` takes when the call has ended.
+
+    Raises:
+        StoreTimeoutError: The earlier deadline has passed; nothing was sent.
+    """
+    now = monotonic()
+    outer = DEADLINE.get()
+    if outer is None:
+        return DEADLINE.set(now + seconds)
+    if outer <= now:
+        raise StoreTimeoutError("The call's deadline had passed before the store was asked.", outcome="not_applied")
+    return DEADLINE.set(min(now + seconds, outer))
+
+
 class deadline:  # noqa: N801 - reads as a statement: `with deadline(2.0):`
-    """Let what is called inside the block end within *seconds*, or by an earlier deadline that already holds."""
+    """The same for what is called inside a block; `begin` is for where every operation passes."""
 
     __slots__ = ("_seconds", "_token")
 
@@ -36,12 +54,7 @@ class deadline:  # noqa: N801 - reads as a statement: `with deadline(2.0):`
         self._seconds = seconds
 
     def __enter__(self) -> None:
-        now = monotonic()
-        outer = DEADLINE.get()
-        if outer is not None and outer <= now:
-            raise StoreTimeoutError("The call's deadline had passed before the store was asked.", outcome="not_applied")
-        end = now + self._seconds
-        self._token = DEADLINE.set(end if outer is None or end < outer else outer)
+        self._token = begin(self._seconds)
 
     def __exit__(self, *exc: object) -> None:
         DEADLINE.reset(self._token)

@@ -12,10 +12,10 @@ import threading
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
-from types import CoroutineType
+from types import CoroutineType, coroutine
 from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar, cast
 
-from kv_core.deadline import deadline
+from kv_core.deadline import DEADLINE, begin
 from kv_core.errors import ConfigurationError, StoreClosedError
 
 P = ParamSpec("P")
@@ -46,11 +46,14 @@ async def within(seconds: float, fn: Op[P, T], /, *args: P.args, **kwargs: P.kwa
     Raises:
         TimeoutError: It did not end in time, or an earlier deadline had passed before it began.
     """
-    with deadline(seconds):
+    token = begin(seconds)
+    try:
         call = fn(*args, **kwargs)
         if not isinstance(call, CoroutineType):
             call = _coroutine(call)
-        return await _Within(call, seconds)
+        return await _drive(call, seconds)
+    finally:
+        DEADLINE.reset(token)
 
 
 interrupting = within
@@ -61,63 +64,56 @@ async def _coroutine(awaitable: Awaitable[T]) -> T:
     return await awaitable
 
 
-class _Within(Generic[T]):
+@coroutine
+def _drive(call: Coroutine[Any, Any, T], seconds: float) -> Generator[Any, Any, T]:
     """Drive a coroutine by hand: its first step runs at once, and only if it waits is a timer set."""
+    try:
+        waiting = call.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    return (yield from _wait(call, waiting, seconds))
 
-    __slots__ = ("_call", "_seconds")
 
-    def __init__(self, call: Coroutine[Any, Any, T], seconds: float) -> None:
-        self._call = call
-        self._seconds = seconds
+def _wait(call: Coroutine[Any, Any, T], waiting: Any, seconds: float) -> Generator[Any, Any, T]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("a deadline needs a running task")
+    cancelled_before = task.cancelling()
+    fired = False
 
-    def __await__(self) -> Generator[Any, Any, T]:
-        try:
-            waiting = self._call.send(None)
-        except StopIteration as done:
-            result: T = done.value
-            return result
-        return (yield from self._wait(waiting))
+    def fire() -> None:
+        nonlocal fired
+        fired = True
+        task.cancel()
 
-    def _wait(self, waiting: Any) -> Generator[Any, Any, T]:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a deadline needs a running task")
-        call = self._call
-        cancelled_before = task.cancelling()
-        fired = False
-
-        def fire() -> None:
-            nonlocal fired
-            fired = True
-            task.cancel()
-
-        timer = task.get_loop().call_later(self._seconds, fire)
-        try:
-            while True:
-                try:
-                    sent = yield waiting
-                except GeneratorExit:
-                    call.close()
-                    raise
-                except BaseException as thrown:  # noqa: BLE001 - whatever is thrown in belongs to the call
-                    waiting = call.throw(thrown)
-                else:
-                    waiting = call.send(sent)
-        except StopIteration as done:
-            if fired:
-                task.uncancel()
-            result: T = done.value
-            return result
-        except asyncio.CancelledError as cancelled:
-            if fired and task.uncancel() <= cancelled_before:
-                raise TimeoutError from cancelled
-            raise
-        except BaseException:
-            if fired:
-                task.uncancel()
-            raise
-        finally:
-            timer.cancel()
+    timer = task.get_loop().call_later(seconds, fire)
+    try:
+        while True:
+            try:
+                sent = yield waiting
+            except GeneratorExit:
+                call.close()
+                raise
+            except BaseException as thrown:  # noqa: BLE001 - whatever is thrown in belongs to the call
+                waiting = call.throw(thrown)
+            else:
+                waiting = call.send(sent)
+    except StopIteration as done:
+        if fired:
+            task.uncancel()
+        result: T = done.value
+        return result
+    except asyncio.CancelledError as cancelled:
+        if fired and task.uncancel() <= cancelled_before:
+            raise TimeoutError from cancelled
+        raise
+    except BaseException:
+        if fired:
+            task.uncancel()
+        raise
+    finally:
+        timer.cancel()
 
 
 _executor: ThreadPoolExecutor | None = None

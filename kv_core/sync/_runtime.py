@@ -15,7 +15,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
 
-from kv_core.deadline import deadline, left
+from kv_core.deadline import DEADLINE, begin, deadline, left
 from kv_core.errors import StoreClosedError
 
 P = ParamSpec("P")
@@ -42,8 +42,11 @@ def within(seconds: float, fn: Op[P, T], /, *args: P.args, **kwargs: P.kwargs) -
     Raises:
         TimeoutError: It did not end in time, or there was no time left to begin.
     """
-    with deadline(seconds):
+    token = begin(seconds)
+    try:
         return fn(*args, **kwargs)
+    finally:
+        DEADLINE.reset(token)
 
 
 def interrupting(seconds: float, fn: Op[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
