@@ -98,11 +98,8 @@ class RedisStore(BaseStore):
     # Commands -------------------------------------------------------------------------------------------------------
 
     async def _command(self, collection: str | None, key: str | None, *command: Any) -> Any:
-        return await self._call(collection, key, self._execute, *command)
-
-    async def _execute(self, *command: Any) -> Any:
         client = self._clients.current() or await self._clients.open()
-        return await client.execute(*command)
+        return await self._call(collection, key, client.execute, *command)
 
     async def _pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         client = self._clients.current() or await self._clients.open()
@@ -114,10 +111,11 @@ class RedisStore(BaseStore):
         return await self._call(collection, key, self._evaluate, script, names, arguments)
 
     async def _evaluate(self, script: scripts.Script, names: Sequence[str], arguments: Sequence[Any]) -> Any:
+        client = self._clients.current() or await self._clients.open()
         try:
-            return await self._execute("EVALSHA", script.sha, len(names), *names, *arguments)
+            return await client.execute("EVALSHA", script.sha, len(names), *names, *arguments)
         except redis_errors.NoScriptError:
-            return await self._execute("EVAL", script.text, len(names), *names, *arguments)
+            return await client.execute("EVAL", script.text, len(names), *names, *arguments)
 
     # Entries --------------------------------------------------------------------------------------------------------
 

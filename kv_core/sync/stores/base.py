@@ -150,9 +150,7 @@ class BaseStore(Store):
     ) -> bytes:
         """Encode an entry that is put now."""
         now = self._clock.now()
-        ends = (
-            kept.expires_at if isinstance(ttl, Keep) and kept else None if isinstance(ttl, Keep) else expiry(now, ttl)
-        )
+        ends = (kept.expires_at if kept else None) if isinstance(ttl, Keep) else expiry(now, ttl)
         data = codec.encode(
             Entry(collection=collection, created_at=now, expires_at=ends, key=key, value=value, version=VERSION)
         )

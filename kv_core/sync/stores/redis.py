@@ -99,11 +99,8 @@ class RedisStore(BaseStore):
     # Commands -------------------------------------------------------------------------------------------------------
 
     def _command(self, collection: str | None, key: str | None, *command: Any) -> Any:
-        return self._call(collection, key, self._execute, *command)
-
-    def _execute(self, *command: Any) -> Any:
         client = self._clients.current() or self._clients.open()
-        return client.execute(*command)
+        return self._call(collection, key, client.execute, *command)
 
     def _pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         client = self._clients.current() or self._clients.open()
@@ -115,10 +112,11 @@ class RedisStore(BaseStore):
         return self._call(collection, key, self._evaluate, script, names, arguments)
 
     def _evaluate(self, script: scripts.Script, names: Sequence[str], arguments: Sequence[Any]) -> Any:
+        client = self._clients.current() or self._clients.open()
         try:
-            return self._execute("EVALSHA", script.sha, len(names), *names, *arguments)
+            return client.execute("EVALSHA", script.sha, len(names), *names, *arguments)
         except redis_errors.NoScriptError:
-            return self._execute("EVAL", script.text, len(names), *names, *arguments)
+            return client.execute("EVAL", script.text, len(names), *names, *arguments)
 
     # Entries --------------------------------------------------------------------------------------------------------
 
