@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from typing_extensions import override
 
@@ -58,19 +58,21 @@ class Call(Generic[T]):
 
     def hits(self, result: Any) -> int | None:
         """Return for how many keys *result* shows an entry, or None where it does not tell."""
-        match self.name:
-            case "get" | "get_with_revision":
-                return int(result is not None)
-            case "get_many":
-                return sum(value is not None for value in result)
-            case "ttl":
-                return int(result[0] is not None)
-            case "ttl_many":
-                return sum(value is not None for value, _ in result)
-            case "delete" | "delete_many" | "touch":
-                return int(result)
-            case _:
-                return None
+        count = _HITS.get(self.name)
+        return None if count is None else count(result)
+
+
+_HITS: Final[dict[str, Callable[[Any], int]]] = {
+    "get": lambda found: found is not None,
+    "get_with_revision": lambda found: found is not None,
+    "get_many": lambda found: sum([value is not None for value in found]),
+    "ttl": lambda found: found[0] is not None,
+    "ttl_many": lambda found: sum([value is not None for value, _ in found]),
+    "delete": int,
+    "delete_many": int,
+    "touch": int,
+}
+"""For how many keys the result of an operation shows an entry, where it tells."""
 
 
 class CallWrapper(BaseWrapper):
@@ -105,7 +107,8 @@ class CallWrapper(BaseWrapper):
     async def put(
         self, key: str, value: dict[str, Any], *, collection: str | None = None, ttl: float | None = None
     ) -> None:
-        await self._around(Call[None]("put", (key, value), {"collection": collection, "ttl": ttl}))
+        call: Call[None] = Call("put", (key, value), {"collection": collection, "ttl": ttl})
+        await self._around(call)
 
     @override
     async def put_many(
@@ -116,7 +119,8 @@ class CallWrapper(BaseWrapper):
         collection: str | None = None,
         ttl: TTLs = None,
     ) -> None:
-        await self._around(Call[None]("put_many", (keys, values), {"collection": collection, "ttl": ttl}))
+        call: Call[None] = Call("put_many", (keys, values), {"collection": collection, "ttl": ttl})
+        await self._around(call)
 
     @override
     async def delete(self, key: str, *, collection: str | None = None) -> bool:
