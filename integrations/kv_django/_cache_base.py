@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, Final
 
+from django.apps import apps
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, MEMCACHE_MAX_KEY_LENGTH, BaseCache
 from typing_extensions import override
 
@@ -17,7 +18,7 @@ from kv_core.sync.protocols import Store
 from kv_django._options import read_options
 from kv_django._stacks import Stack, stacks
 from kv_django._values import PURPOSE, Values, ttl_of
-from kv_django.errors import CacheKeyMissingError
+from kv_django.errors import CacheKeyMissingError, StoresImproperlyConfiguredError
 
 _NOT_PORTABLE: Final = re.compile(r"[\x00-\x20\x7f]").search
 _MARK: Final = "\N{OBJECT REPLACEMENT CHARACTER}kv\N{OBJECT REPLACEMENT CHARACTER}"
@@ -53,16 +54,23 @@ class CacheBase(BaseCache):
             params: What else `CACHES` says.
 
         Raises:
-            StoresImproperlyConfiguredError: The settings are wrong.
+            StoresImproperlyConfiguredError: The settings are wrong; with "kv_django" in INSTALLED_APPS the system
+                checks say so instead, and the first use.
         """
         super().__init__(params)
-        self._options = read_options(location, params)
-        self._collection = self._options.collection
+        self._described = location, params
+        self._collection = ""
+        self._bound: Bound | None = None
         self._plain_validation = (
             type(self).validate_key is BaseCache.validate_key
             and type(self).make_and_validate_key is CacheBase.make_and_validate_key
         )
-        self._bound = self._bind()
+        try:
+            self._bind()
+        except StoresImproperlyConfiguredError:
+            if not (apps.apps_ready and apps.is_installed("kv_django")):
+                raise
+            # Django's checks make every cache; ours say what is wrong with this one, and so does its first use
 
     @property
     def store(self) -> Store:
@@ -77,19 +85,25 @@ class CacheBase(BaseCache):
     @property
     def collection(self) -> str:
         """The collection that holds this cache."""
+        self._current()
         return self._collection
 
     def _current(self) -> Bound:
         """Return what to work with now; it is another after settings changed or stores were closed."""
         bound = self._bound
-        return bound if bound.generation == stacks.generation else self._bind()
+        return bound if bound is not None and bound.generation == stacks.generation else self._bind()
 
     def _bind(self) -> Bound:
         generation = stacks.generation
-        alias, description, collection, serializer, evict, _ = self._options
-        stack = stacks.described(description, evict=evict) if alias is None else stacks.named(alias)
+        options = read_options(*self._described)
+        stack = (
+            stacks.described(options.description, evict=options.evict)
+            if options.alias is None
+            else stacks.named(options.alias)
+        )
         signer = None if stack.private else stacks.signer(PURPOSE)
-        self._bound = Bound(stack, Values(collection, serializer, signer), generation)
+        self._collection = options.collection
+        self._bound = Bound(stack, Values(options.collection, options.serializer, signer), generation)
         return self._bound
 
     # Keys and timeouts ----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Django's settings for the tests of this folder, Django's own tests from its source distribution, and their summary."""
+"""Django's settings for the tests of this folder, and Django's own tests from its source distribution."""
 
 from __future__ import annotations
 

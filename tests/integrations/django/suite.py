@@ -112,10 +112,7 @@ def main(folder: str, location: str, mode: str) -> None:
     sys.path[:0] = [folder, str(Path(__file__).parent)]
     configure(location)
     cases = test_cases(location, mode)
-    if mode == "loop":
-        report = asyncio.run(sync_to_async(run)(cases))
-    else:
-        report = run(cases)
+    report = asyncio.run(sync_to_async(run)(cases)) if mode == "loop" else run(cases)
     from kv_django import close_stores
 
     close_stores()
