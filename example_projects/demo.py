@@ -36,7 +36,7 @@ from kv_core.url import redact
 FOLDER = Path(__file__).resolve().parent
 ALIASES = ("default", "sessions", "shared")
 USER = "anna"
-SECONDS = 50
+SECONDS = 54
 """The demo ends by itself before a minute is over."""
 VISITS, AT_ONCE = 50, 24
 TTL = 1.5
@@ -244,13 +244,15 @@ def _news() -> str:
 def describe_stores(folder: Path) -> tuple[dict[str, Any], str]:
     """Return the settings that all applications read, and where the data lies in words."""
     url = os.environ.get("KV_URL", "")
+    wrappers: list[Any] = ["statistics"]
     if not url:
-        url, where, wrappers = f"disk://{folder}/store", "on disk, in a temporary folder", ["statistics"]
+        url, where = f"disk://{folder}/store", "on disk, in a temporary folder"
     elif url.startswith("memory:"):
         raise DemoError("KV_URL is in memory, which processes do not share: give redis://… or disk://…")
     else:
         prefix = {"wrapper": "prefix_keys", "prefix": f"demo-{secrets.token_hex(4)}"}  # others may use this store
-        where, wrappers = redact(url), ["statistics", prefix]
+        where = redact(url)
+        wrappers.append(prefix)
     return {alias: {"LOCATION": url, "COLLECTION": alias, "WRAPPERS": wrappers} for alias in ALIASES}, where
 
 
@@ -366,7 +368,9 @@ def report(paper: Paper, results: list[tuple[str, bool, str]], apps: dict[str, A
     for text, good, detail in results:
         paper.line(f"  {paper.mark(good=good)} {text.ljust(width)}  {detail}")
     paper.heading("What each application did")
-    rows = [("application", "server", "requests", "p50", "p95", "operations", "hits", "misses", "hit rate")]
+    rows: list[tuple[str, ...]] = [
+        ("application", "server", "requests", "p50", "p95", "operations", "hits", "misses", "hit rate")
+    ]
     for app in apps.values():
         counts = {"operations": 0, "hits": 0, "misses": 0} | app.counts
         asked = counts["hits"] + counts["misses"]
