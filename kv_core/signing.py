@@ -33,14 +33,15 @@ class Signer:
         """
         if not secrets or not all(secrets):
             raise ConfigurationError(f"Signing {purpose} needs at least one secret, and none may be empty.")
-        self._keys = [
+        keys = [
             hashlib.blake2b(secret.encode() if isinstance(secret, str) else secret, person=_digest16(purpose)).digest()
             for secret in secrets
         ]
+        self._states = [hashlib.blake2b(key=key, digest_size=SIGNATURE_SIZE) for key in keys]
 
     def sign(self, payload: bytes, *, place: str) -> bytes:
         """Return the signature for *payload* at *place*, followed by the payload."""
-        return self._signature(self._keys[0], payload, place.encode()) + payload
+        return self._signature(self._states[0], payload, place.encode()) + payload
 
     def verify(self, signed: bytes, *, place: str) -> bytes:
         """Return the payload that was signed for *place*.
@@ -50,22 +51,22 @@ class Signer:
         """
         signature, payload = signed[:SIGNATURE_SIZE], signed[SIGNATURE_SIZE:]
         address = place.encode()
-        for key in self._keys:
-            if hmac.compare_digest(signature, self._signature(key, payload, address)):
+        for state in self._states:
+            if hmac.compare_digest(signature, self._signature(state, payload, address)):
                 return payload
         message = f"What is stored for {place!r} has no valid signature: it was changed, or signed with another secret."
         raise CorruptEntryError(message, key=place)
 
     @staticmethod
-    def _signature(key: bytes, payload: bytes, place: bytes) -> bytes:
-        code = hashlib.blake2b(len(place).to_bytes(8, "big"), key=key, digest_size=SIGNATURE_SIZE)
-        code.update(place)
+    def _signature(state: hashlib.blake2b, payload: bytes, place: bytes) -> bytes:
+        code = state.copy()  # twice as fast as keying a new one
+        code.update(len(place).to_bytes(8, "big") + place)
         code.update(payload)
         return code.digest()
 
     @override
     def __repr__(self) -> str:
-        return f"Signer({len(self._keys)} keys)"
+        return f"Signer({len(self._states)} keys)"
 
 
 def _digest16(purpose: str) -> bytes:
