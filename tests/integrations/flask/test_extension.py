@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -107,6 +108,36 @@ def test_fork_after_use(app):
 
     assert os.waitstatus_to_exitcode(status) == 0
     assert client.get("/a").json == {"value": {"n": 1}}
+
+
+def test_fork_while_a_store_is_opened():
+    """A child that was forked while a thread opened a store is not left with a lock that nobody gives back."""
+    app = make_app()
+    with app.extensions["kv"].registry._lock:  # held by a thread that the child does not have
+        child = forked(app)
+
+    assert child == 0
+
+
+def forked(app):
+    """Fork in another thread, use a store in the child, and return the child's exit status."""
+    statuses = []
+
+    def fork():
+        child = os.fork()
+        if child == 0:
+            signal.alarm(5)
+            status = 1
+            try:
+                status = 0 if app.test_client().get("/a").json == {"value": None} else 2
+            finally:
+                os._exit(status)
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    thread = threading.Thread(target=fork)
+    thread.start()
+    thread.join()
+    return statuses[0]
 
 
 def test_every_way_to_a_store():
