@@ -1,0 +1,34 @@
+"""What it costs to import the smallest store, and that nothing optional comes with it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from statistics import median
+
+from benchmarks._harness import Bench
+
+_OPTIONAL = ("redis", "valkey", "pymemcache", "pymongo", "elasticsearch", "diskcache", "cryptography", "pydantic")
+_SCRIPT = """
+import asyncio, msgspec, sys, time
+start = time.perf_counter()
+import {module}
+print(time.perf_counter() - start, *[name for name in {optional} if name in sys.modules])
+"""
+
+
+def main(bench: Bench) -> None:
+    """Import each module in processes of their own."""
+    bench.title("Imports, beyond asyncio and msgspec")
+    for module in ("kv_core.aio.stores.memory", "kv_core.sync.stores.memory"):
+        found = [_import(module) for _ in range(5 if bench.quick else 21)]
+        bench.absolute(module, median(seconds for seconds, _ in found) * 1e3, "ms", at_most=15)
+        if drivers := found[0][1]:
+            raise SystemExit(f"{module} imports {', '.join(drivers)}, which not everybody has")
+
+
+def _import(module: str) -> tuple[float, list[str]]:
+    script = _SCRIPT.format(module=module, optional=_OPTIONAL)
+    answer = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    seconds, *drivers = answer.stdout.split()
+    return float(seconds), drivers
