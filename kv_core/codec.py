@@ -58,7 +58,7 @@ def check_value(value: object) -> bool:  # noqa: PLR0912 - one branch a type
                         raise SerializationError(f"A value has a dict key of type {type(key).__name__}; use str keys.")
                 items = node.values()
             for item in items:
-                kind: type[Any] = type(item)
+                kind = type(item)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - what is checked here
                 if kind in _PLAIN:
                     continue
                 if kind is int:
@@ -95,6 +95,18 @@ def encode(entry: Entry) -> bytes:
         return _msgpack_encode(entry) if check_value(entry.value) else _json_encode(entry)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise _refused(error, entry.key, entry.collection) from _cause(error)
+
+
+def size(value: dict[str, Any]) -> int:
+    """Return how many bytes *value* has as JSON, or as MessagePack if it holds bytes.
+
+    Raises:
+        SerializationError: The value cannot be kept exactly.
+    """
+    try:
+        return len(_msgpack_encode(value) if check_value(value) else _json_encode(value))
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise _refused(error) from _cause(error)
 
 
 def encode_value(value: dict[str, Any]) -> bytes:

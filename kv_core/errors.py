@@ -19,11 +19,11 @@ No text holds a value, a password or a URL with credentials. The tree::
     ├── DecompressionError (ValueError)
     ├── EntryTooLargeError (ValueError)
     ├── EntryTooSmallError (ValueError)
-    ├── ReadOnlyError (TypeError)
     ├── MissingKeyError (KeyError)
     ├── NotACounterError (TypeError)
     ├── CounterOverflowError (OverflowError)
     ├── UnsupportedOperationError (TypeError)            a capability that this stack does not have
+    │   └── ReadOnlyError
     ├── PartialFailureError                              a bulk operation in which some items failed
     ├── StoreError                                       the backend
     │   ├── StoreConnectionError (ConnectionError)       retryable
@@ -149,10 +149,6 @@ class EntryTooSmallError(BaseKeyValueError, ValueError):
     """An entry is smaller than a wrapper allows; the old value stays."""
 
 
-class ReadOnlyError(BaseKeyValueError, TypeError):
-    """A write was made through a stack that is read-only."""
-
-
 class MissingKeyError(BaseKeyValueError, KeyError):
     """There is no entry under the key."""
 
@@ -167,6 +163,10 @@ class CounterOverflowError(BaseKeyValueError, OverflowError):
 
 class UnsupportedOperationError(BaseKeyValueError, TypeError):
     """A stack does not have the capability that was asked for."""
+
+
+class ReadOnlyError(UnsupportedOperationError):
+    """A write was made through a stack that is read-only."""
 
 
 class PartialFailureError(BaseKeyValueError):

@@ -65,10 +65,23 @@ STORES: Final = {
 """Stores by URL scheme."""
 
 WRAPPERS: Final = {
+    "circuit_breaker": _kind("wrappers.circuit_breaker.CircuitBreakerWrapper"),
+    "coalesce": _kind("wrappers.coalesce.CoalesceWrapper"),
+    "compression": _kind("wrappers.compression.CompressionWrapper"),
+    "default_value": _kind("wrappers.default_value.DefaultValueWrapper"),
+    "fallback": _kind("wrappers.fallback.FallbackWrapper"),
+    "fernet": _kind("wrappers.encryption.fernet.FernetEncryptionWrapper"),
+    "limit_size": _kind("wrappers.limit_size.LimitSizeWrapper"),
+    "logging": _kind("wrappers.logging.LoggingWrapper"),
+    "passthrough_cache": _kind("wrappers.passthrough_cache.PassthroughCacheWrapper"),
+    "prefix_collections": _kind("wrappers.prefix_collections.PrefixCollectionsWrapper"),
     "prefix_keys": _kind("wrappers.prefix_keys.PrefixKeysWrapper"),
+    "read_only": _kind("wrappers.read_only.ReadOnlyWrapper"),
     "retry": _kind("wrappers.retry.RetryWrapper"),
+    "single_collection": _kind("wrappers.single_collection.SingleCollectionWrapper"),
     "statistics": _kind("wrappers.statistics.StatisticsWrapper"),
     "timeout": _kind("wrappers.timeout.TimeoutWrapper"),
+    "ttl_clamp": _kind("wrappers.ttl_clamp.TTLClampWrapper"),
 }
 """Wrappers by their name in settings."""
 

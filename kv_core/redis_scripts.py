@@ -28,7 +28,7 @@ elseif ARGV[3] == 'keep' then redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
 elseif ARGV[3] == 'none' then redis.call('SET', KEYS[1], ARGV[2])
 else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 1""")
-"""Put or delete if the stored bytes still have a hash. ARGV: the hash, new bytes, and `delete`, `keep`, `none` or ms."""
+"""Put or delete if the stored bytes still have a hash. ARGV: the hash, new bytes, `delete`, `keep`, `none` or ms."""
 
 PERSIST: Final = _script("""\
 if redis.call('PERSIST', KEYS[1]) == 1 then return 1 end

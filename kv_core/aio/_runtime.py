@@ -10,8 +10,9 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import CoroutineType, coroutine
 from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar, cast
 
@@ -21,6 +22,7 @@ from kv_core.errors import ConfigurationError, StoreClosedError
 P = ParamSpec("P")
 T = TypeVar("T")
 C = TypeVar("C")
+K = TypeVar("K", bound=Hashable)
 
 Op: TypeAlias = Callable[P, Coroutine[Any, Any, T]]
 """A function that is awaited on this side, and called on the other."""
@@ -131,6 +133,28 @@ async def run_blocking(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs)
 
 
 ByLoop: TypeAlias = dict[asyncio.AbstractEventLoop, tuple[C, AsyncGenerator[None, None]]]
+
+
+class SingleFlight(Generic[K, T]):
+    """Let callers that ask for the same at the same time share one call, which goes on if one of them is cancelled."""
+
+    def __init__(self) -> None:
+        self._flights: dict[tuple[asyncio.AbstractEventLoop, K], asyncio.Task[T]] = {}
+
+    async def run(self, key: K, fn: Op[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what the call under way for *key* returns or raises; make it if there is none."""
+        loop = asyncio.get_running_loop()
+        flight = self._flights.get((loop, key))
+        if flight is None:
+            flight = loop.create_task(fn(*args, **kwargs))
+            self._flights[loop, key] = flight
+            flight.add_done_callback(partial(self._landed, (loop, key)))
+        return await asyncio.shield(flight)
+
+    def _landed(self, place: tuple[asyncio.AbstractEventLoop, K], flight: asyncio.Task[T]) -> None:
+        del self._flights[place]
+        if not flight.cancelled():
+            flight.exception()  # everybody who asked may have gone
 
 
 class PerLoop(Generic[C]):

@@ -9,18 +9,20 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
 
 from kv_core.deadline import DEADLINE, begin, deadline, left
-from kv_core.errors import StoreClosedError
+from kv_core.errors import StoreClosedError, StoreTimeoutError
+from kv_core.forks import renew_after_fork
 
 P = ParamSpec("P")
 T = TypeVar("T")
 C = TypeVar("C")
+K = TypeVar("K", bound=Hashable)
 
 Op: TypeAlias = Callable[P, T]
 """A function that is called on this side, and awaited on the other."""
@@ -80,6 +82,58 @@ _executor_lock = threading.Lock()
 def run_blocking(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a blocking function."""
     return fn(*args, **kwargs)
+
+
+class SingleFlight(Generic[K, T]):
+    """Let callers that ask for the same at the same time share one call."""
+
+    def __init__(self) -> None:
+        self._flights: dict[K, Future[T]] = {}
+        self._lock = threading.Lock()
+        renew_after_fork(self)
+
+    def run(self, key: K, fn: Op[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what the call under way for *key* returns or raises; make it if there is none.
+
+        Raises:
+            StoreTimeoutError: It did not end by this caller's deadline.
+        """
+        mine: Future[T] = Future()
+        with self._lock:
+            flight = self._flights.setdefault(key, mine)
+        if flight is not mine:
+            return self._wait(flight)
+        try:
+            result = fn(*args, **kwargs)
+        except BaseException as error:
+            self._landed(key)
+            mine.set_exception(error)
+            raise
+        self._landed(key)
+        mine.set_result(result)
+        return result
+
+    @staticmethod
+    def _wait(flight: Future[T]) -> T:
+        try:
+            return flight.result(left(_LONGEST))
+        except TimeoutError as error:
+            if flight.done():
+                raise
+            message = "Another caller's call for the same did not end by this one's deadline."
+            raise StoreTimeoutError(message, outcome="not_applied") from error
+
+    def _landed(self, key: K) -> None:
+        with self._lock:
+            self._flights.pop(key, None)
+
+    def renew_lock(self) -> None:
+        """Take a new lock, as a child has to after a fork, in which nobody else is calling."""
+        self._lock = threading.Lock()
+        self._flights = {}
+
+
+_LONGEST: Final = 3600.0
 
 
 class PerLoop(Generic[C]):

@@ -8,6 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from typing_extensions import override
 
+from kv_core.address import check_keys
 from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.wrappers.base import BaseWrapper
 from kv_core.capabilities import OPERATIONS, Operation, unsupported
@@ -84,6 +85,13 @@ class CallWrapper(BaseWrapper):
     async def _around(self, call: Call[T]) -> T:
         """Make *call*, or do something else in its place."""
         return await call(self.key_value)
+
+    def _addresses(self, call: Call[Any]) -> list[tuple[str, str]]:
+        """Return the collection and key of everything that *call* is about, checked, each once."""
+        collection = self._resolve(call.collection)
+        keys = call.keys
+        check_keys(keys)
+        return [(collection, key) for key in dict.fromkeys(keys)]
 
     @override
     async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:

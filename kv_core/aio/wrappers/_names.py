@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from kv_core.address import check_collection, check_key, check_keys
+from kv_core.address import check_collection, check_key, check_keys, escape
 from kv_core.aio.wrappers.base import BaseWrapper
 from kv_core.capabilities import SEGMENTS, unsupported
 from kv_core.checks import check_limit
 from kv_core.entry import Revision
+from kv_core.errors import ConfigurationError, InvalidKeyError
 from kv_core.ttl import KEEP, KeptTTL, TTLs
 
 Address = tuple[str, str]
@@ -58,12 +59,6 @@ class NameWrapper(BaseWrapper):
         collection = self._resolve(collection)
         inner = self._name((collection, ""))[0]
         return [self._name((collection, key))[1] for key in keys], inner
-
-    def _resolve(self, collection: str | None) -> str:
-        if collection is None:
-            return self.default_collection
-        check_collection(collection)
-        return collection
 
     @override
     async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
@@ -197,13 +192,17 @@ class NameWrapper(BaseWrapper):
     async def collections(self, *, limit: int | None = None) -> list[str]:
         check_limit(limit)
         found: dict[str, None] = {}
-        for inner in await super().collections():
+        for inner in await self._inner_collections():
             if self._by_collection:
                 places = [self._original((inner, ""))]
             else:
                 places = [self._original((inner, key)) async for key in super().iter_keys(inner)]
             found.update((place[0], None) for place in places if place is not None)
         return list(found)[:limit]
+
+    async def _inner_collections(self) -> list[str]:
+        """Return the wrapped store's collections in which entries of this wrapper may lie."""
+        return await super().collections()
 
     @override
     async def destroy_collection(self, collection: str) -> bool:
@@ -219,3 +218,21 @@ class NameWrapper(BaseWrapper):
     @override
     async def destroy(self) -> bool:
         return any([await self.destroy_collection(collection) for collection in await self.collections()])
+
+
+def prefixed(wrapper: str, prefix: str, separator: str) -> str:
+    """Return what names begin with: the prefix, escaped, and the separator.
+
+    Raises:
+        ConfigurationError: One of them is empty, or not text that UTF-8 can encode.
+    """
+    for name, text in (("prefix", prefix), ("separator", separator)):
+        try:
+            check_key(text)
+        except InvalidKeyError as error:
+            raise ConfigurationError(f"{wrapper}: {name}: {error}") from error
+        if not text:
+            raise ConfigurationError(f"{wrapper}: {name} is empty; leave the wrapper out if nothing is to be prefixed.")
+    if "%" in separator:
+        raise ConfigurationError(f"{wrapper}: the separator holds no %, by which prefixes are escaped.")
+    return escape(prefix, ":" + separator) + separator

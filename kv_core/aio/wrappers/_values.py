@@ -10,7 +10,7 @@ from typing import Any
 from typing_extensions import override
 
 from kv_core import counter
-from kv_core.address import check_collection, check_key, check_keys
+from kv_core.address import check_key, check_keys
 from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.wrappers.base import BaseWrapper
 from kv_core.capabilities import SEGMENTS
@@ -48,12 +48,6 @@ class ValueWrapper(BaseWrapper):
     def _place(self, key: str, collection: str | None) -> Address:
         check_key(key)
         return self._resolve(collection), key
-
-    def _resolve(self, collection: str | None) -> str:
-        if collection is None:
-            return self.default_collection
-        check_collection(collection)
-        return collection
 
     def _encode_for(self, value: dict[str, Any], address: Address, ttl: KeptTTL, kept: Revision | None = None) -> Any:
         if isinstance(ttl, Keep):

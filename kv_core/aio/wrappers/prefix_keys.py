@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from kv_core.address import check_key, escape
 from kv_core.aio.protocols import AsyncKeyValue
-from kv_core.aio.wrappers._names import Address, NameWrapper
-from kv_core.errors import ConfigurationError, InvalidKeyError
+from kv_core.aio.wrappers._names import Address, NameWrapper, prefixed
 from kv_core.spellings import also
 
 
@@ -44,21 +42,3 @@ class PrefixKeysWrapper(NameWrapper):
     def _original(self, address: Address) -> Address | None:
         collection, key = address
         return (collection, key[len(self._start) :]) if key.startswith(self._start) else None
-
-
-def prefixed(wrapper: str, prefix: str, separator: str) -> str:
-    """Return what names begin with: the prefix, escaped, and the separator.
-
-    Raises:
-        ConfigurationError: One of them is empty, or not text that UTF-8 can encode.
-    """
-    for name, text in (("prefix", prefix), ("separator", separator)):
-        try:
-            check_key(text)
-        except InvalidKeyError as error:
-            raise ConfigurationError(f"{wrapper}: {name}: {error}") from error
-        if not text:
-            raise ConfigurationError(f"{wrapper}: {name} is empty; leave the wrapper out if nothing is to be prefixed.")
-    if "%" in separator:
-        raise ConfigurationError(f"{wrapper}: the separator holds no %, by which prefixes are escaped.")
-    return escape(prefix, ":" + separator) + separator

@@ -11,7 +11,6 @@ from kv_core.aio.wrappers._calls import Call, CallWrapper, T
 from kv_core.counters import Counters, Statistics
 from kv_core.spellings import also
 
-
 _NONE = object()
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from typing_extensions import override
 
+from kv_core.address import check_keys
 from kv_core.capabilities import OPERATIONS, Operation, unsupported
 from kv_core.entry import Revision
 from kv_core.sync.protocols import KeyValue
@@ -85,6 +86,13 @@ class CallWrapper(BaseWrapper):
     def _around(self, call: Call[T]) -> T:
         """Make *call*, or do something else in its place."""
         return call(self.key_value)
+
+    def _addresses(self, call: Call[Any]) -> list[tuple[str, str]]:
+        """Return the collection and key of everything that *call* is about, checked, each once."""
+        collection = self._resolve(call.collection)
+        keys = call.keys
+        check_keys(keys)
+        return [(collection, key) for key in dict.fromkeys(keys)]
 
     @override
     def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from typing import Any
 from typing_extensions import override
 
 from kv_core import counter
-from kv_core.address import check_collection, check_key, check_keys
+from kv_core.address import check_key, check_keys
 from kv_core.capabilities import SEGMENTS
 from kv_core.checks import check_revision, check_values
 from kv_core.entry import Revision
@@ -49,12 +49,6 @@ class ValueWrapper(BaseWrapper):
     def _place(self, key: str, collection: str | None) -> Address:
         check_key(key)
         return self._resolve(collection), key
-
-    def _resolve(self, collection: str | None) -> str:
-        if collection is None:
-            return self.default_collection
-        check_collection(collection)
-        return collection
 
     def _encode_for(self, value: dict[str, Any], address: Address, ttl: KeptTTL, kept: Revision | None = None) -> Any:
         if isinstance(ttl, Keep):

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 from typing_extensions import override
 
-from kv_core.address import check_keys
+from kv_core.address import check_collection, check_keys
 from kv_core.capabilities import BASIC, OPERATIONS, capabilities, unsupported
 from kv_core.checks import check_values
 from kv_core.entry import Revision
@@ -32,10 +32,14 @@ class BaseWrapper(Store):
     """
 
     key_value: KeyValue
+    _whole: ClassVar[set[type]] = set()
 
     @override
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, *, whole: bool = False, **options: Any) -> None:
+        """Close the side doors of a wrapper, unless it says that it answers for every operation as it is (*whole*)."""
         super().__init_subclass__(**options)
+        if whole:
+            cls._whole.add(cls)
         _close_side_doors(cls)
 
     @property
@@ -46,6 +50,18 @@ class BaseWrapper(Store):
     def _capabilities(self) -> frozenset[str]:
         kept = capabilities(self.key_value)
         return frozenset(name for name in kept if not hasattr(getattr(type(self), name), "kv_withdrawn"))
+
+    def _resolve(self, collection: str | None) -> str:
+        """Return the collection that is meant, checked."""
+        if collection is None:
+            return self.default_collection
+        check_collection(collection)
+        return collection
+
+    def _require(self, operation: str) -> None:
+        """Raise the error for an operation that this wrapper withdraws."""
+        if operation not in self._capabilities():
+            raise unsupported(self, operation)
 
     def _inner(self, operation: str) -> Store:
         """Return the wrapped store if it has *operation*, which is none of the basic ones."""
@@ -214,7 +230,7 @@ def _overrides(cls: type[BaseWrapper], basic: str, other: str) -> bool:
         if other in ancestor.__dict__:
             return False
         if basic in ancestor.__dict__:
-            return True
+            return ancestor not in BaseWrapper._whole  # pyright: ignore[reportPrivateUsage] - of this module
     return False
 
 

@@ -1,0 +1,182 @@
+"""Keep whatever pydantic validates: models, lists of models, dataclasses, TypedDicts, plain types."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Final, Generic, TypeVar, overload
+
+import msgspec
+
+from kv_core.aio.protocols import AsyncKeyValue
+from kv_core.checks import check_values
+from kv_core.errors import DeserializationError, MissingDependencyError, SerializationError
+from kv_core.spellings import also
+
+try:
+    from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
+    from pydantic_core import PydanticSerializationError
+except ImportError as error:
+    raise MissingDependencyError("PydanticAdapter needs pydantic: pip install 'kvstack[pydantic]'") from error
+
+T = TypeVar("T")
+D = TypeVar("D")
+_logger = logging.getLogger(__name__)
+_ITEMS: Final = "items"
+"""The key under which a value is kept that is not a dict; as py-key-value does for lists."""
+
+
+class PydanticAdapter(Generic[T]):
+    """A store of objects of one type.
+
+    An object is kept as the JSON that pydantic makes of it, and validated when it is read. What is not a JSON object,
+    such as a list, is kept as `{"items": …}`.
+    """
+
+    @also(store="key_value", model="pydantic_model")
+    def __init__(
+        self,
+        key_value: AsyncKeyValue,
+        pydantic_model: type[T],
+        default_collection: str | None = None,
+        raise_on_validation_error: bool = False,
+    ) -> None:
+        """Adapt a store.
+
+        Args:
+            key_value: The store.
+            pydantic_model: The type of the objects: any that pydantic validates.
+            default_collection: Where an object goes when no collection is named; by default the store's own.
+            raise_on_validation_error: Raise `DeserializationError` for what is stored and is not of the type; by
+                default it counts as missing, and a warning names its key.
+
+        Raises:
+            TypeError: pydantic cannot validate the type.
+        """
+        self.key_value = key_value
+        self.default_collection = default_collection
+        self.raise_on_validation_error = raise_on_validation_error
+        try:
+            self._type: TypeAdapter[T] = TypeAdapter(pydantic_model)
+        except PydanticSchemaGenerationError as error:
+            raise TypeError(f"pydantic cannot validate {pydantic_model!r}.") from error
+
+    # Objects and values ---------------------------------------------------------------------------------------------
+
+    def _dump(self, item: T, key: str) -> dict[str, Any]:
+        try:
+            found: Any = self._type.dump_python(self._type.validate_python(item), mode="json", by_alias=True)
+        except (ValidationError, PydanticSerializationError) as error:
+            name = type(item).__name__
+            message = f"The {name} for {key!r} is not valid ({_reasons(error)}), and was not kept."
+            raise SerializationError(message, key=key) from None
+        return found if self._is_object(found) else {_ITEMS: found}
+
+    def _is_object(self, found: Any) -> bool:
+        return type(found) is dict and not (found.keys() == {_ITEMS} and not self._has_items)
+
+    @property
+    def _has_items(self) -> bool:
+        return _ITEMS in self._type.json_schema().get("properties", {})
+
+    @overload
+    def _load(self, value: dict[str, Any] | None, key: str, default: None) -> T | None: ...
+    @overload
+    def _load(self, value: dict[str, Any] | None, key: str, default: D) -> T | D: ...
+    def _load(self, value: dict[str, Any] | None, key: str, default: D | None) -> T | D | None:
+        if value is None:
+            return default
+        stored: Any = value[_ITEMS] if value.keys() == {_ITEMS} and not self._has_items else value
+        try:
+            return self._type.validate_json(msgspec.json.encode(stored))
+        except ValidationError as error:
+            message = f"What is stored under {key!r} is not valid: {_reasons(error)}."
+            if self.raise_on_validation_error:
+                raise DeserializationError(message, key=key) from None
+            _logger.warning("%s It counts as missing.", message)
+            return default
+
+    def _place(self, collection: str | None) -> str | None:
+        return self.default_collection if collection is None else collection
+
+    # Operations -----------------------------------------------------------------------------------------------------
+
+    @overload
+    async def get(self, key: str, *, collection: str | None = None, default: None = None) -> T | None: ...
+    @overload
+    async def get(self, key: str, *, collection: str | None = None, default: D) -> T | D: ...
+    async def get(self, key: str, *, collection: str | None = None, default: D | None = None) -> T | D | None:
+        """Return the object, or *default* if there is none."""
+        return self._load(await self.key_value.get(key, collection=self._place(collection)), key, default)
+
+    @overload
+    async def get_many(
+        self, keys: Sequence[str], *, collection: str | None = None, default: None = None
+    ) -> list[T | None]: ...
+    @overload
+    async def get_many(self, keys: Sequence[str], *, collection: str | None = None, default: D) -> list[T | D]: ...
+    async def get_many(
+        self, keys: Sequence[str], *, collection: str | None = None, default: D | None = None
+    ) -> list[T | None] | list[T | D]:
+        """Return the object or *default* for each key, in the order of the keys."""
+        found = await self.key_value.get_many(keys, collection=self._place(collection))
+        pairs = zip(keys, found, strict=True)
+        if default is None:
+            return [self._load(value, key, None) for key, value in pairs]
+        return [self._load(value, key, default) for key, value in pairs]
+
+    async def ttl(self, key: str, *, collection: str | None = None) -> tuple[T | None, float | None]:
+        """Return the object and the seconds it has left (None: no expiry), or `(None, None)` if there is none."""
+        value, seconds = await self.key_value.ttl(key, collection=self._place(collection))
+        item = self._load(value, key, None)
+        return (None, None) if item is None else (item, seconds)
+
+    async def ttl_many(
+        self, keys: Sequence[str], *, collection: str | None = None
+    ) -> list[tuple[T | None, float | None]]:
+        """Return what `ttl` returns for each key."""
+        found = await self.key_value.ttl_many(keys, collection=self._place(collection))
+        items = [(self._load(value, key, None), seconds) for key, (value, seconds) in zip(keys, found, strict=True)]
+        return [(None, None) if item is None else (item, seconds) for item, seconds in items]
+
+    async def put(self, key: str, value: T, *, collection: str | None = None, ttl: float | None = None) -> None:
+        """Keep an object, for *ttl* seconds or without end.
+
+        Raises:
+            SerializationError: It is not of the type.
+        """
+        await self.key_value.put(key, self._dump(value, key), collection=self._place(collection), ttl=ttl)
+
+    async def put_many(
+        self,
+        keys: Sequence[str],
+        values: Sequence[T],
+        *,
+        collection: str | None = None,
+        ttl: Sequence[float | None] | float | None = None,
+    ) -> None:
+        """Keep an object for each key.
+
+        Raises:
+            BatchLengthError: There are more or fewer objects than keys.
+            SerializationError: One is not of the type; none was kept.
+        """
+        check_values(keys, values)
+        dumped = [self._dump(value, key) for key, value in zip(keys, values, strict=True)]
+        await self.key_value.put_many(keys, dumped, collection=self._place(collection), ttl=ttl)
+
+    async def delete(self, key: str, *, collection: str | None = None) -> bool:
+        """Delete the object, and return whether there was one."""
+        return await self.key_value.delete(key, collection=self._place(collection))
+
+    async def delete_many(self, keys: Sequence[str], *, collection: str | None = None) -> int:
+        """Delete the objects, and return how many there were."""
+        return await self.key_value.delete_many(keys, collection=self._place(collection))
+
+
+def _reasons(error: ValidationError | PydanticSerializationError) -> str:
+    """Say what pydantic found, without what it found it in."""
+    if not isinstance(error, ValidationError):
+        return "it cannot be written as JSON"
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return ", ".join(f"{'.'.join(map(str, one['loc'])) or 'the whole'}: {one['type']}" for one in found[:5])

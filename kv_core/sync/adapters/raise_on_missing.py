@@ -1,0 +1,138 @@
+# Written by tools/mirror.py from kv_core/aio/adapters/raise_on_missing.py: change that file instead.
+"""Raise where there is no entry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, overload
+
+from kv_core.address import check_keys
+from kv_core.errors import MissingKeyError
+from kv_core.spellings import also
+from kv_core.sync.protocols import KeyValue
+
+Value = dict[str, Any]
+Found = tuple[Value | None, float | None]
+
+
+class RaiseOnMissingAdapter:
+    """A store whose reads raise `MissingKeyError`, a `KeyError`, instead of answering None."""
+
+    @also(store="key_value")
+    def __init__(self, key_value: KeyValue) -> None:
+        """Adapt a store.
+
+        Args:
+            key_value: The store.
+        """
+        self.key_value = key_value
+
+    @overload
+    def get(self, key: str, *, collection: str | None = None, raise_on_missing: Literal[True] = True) -> Value: ...
+    @overload
+    def get(self, key: str, *, collection: str | None = None, raise_on_missing: bool) -> Value | None: ...
+    def get(self, key: str, *, collection: str | None = None, raise_on_missing: bool = True) -> Value | None:
+        """Return the value.
+
+        Raises:
+            MissingKeyError: There is none, and *raise_on_missing* is not False.
+        """
+        value = self.key_value.get(key, collection=collection)
+        if value is None and raise_on_missing:
+            raise _missing([key], collection)
+        return value
+
+    @overload
+    def get_many(
+        self, keys: Sequence[str], *, collection: str | None = None, raise_on_missing: Literal[True] = True
+    ) -> list[Value]: ...
+    @overload
+    def get_many(
+        self, keys: Sequence[str], *, collection: str | None = None, raise_on_missing: bool
+    ) -> list[Value | None]: ...
+    def get_many(
+        self, keys: Sequence[str], *, collection: str | None = None, raise_on_missing: bool = True
+    ) -> list[Value] | list[Value | None]:
+        """Return the values, in the order of the keys.
+
+        Raises:
+            MissingKeyError: One is missing, and *raise_on_missing* is not False; the text names all that are.
+        """
+        check_keys(keys)
+        found = self.key_value.get_many(keys, collection=collection)
+        missing = [key for key, value in zip(keys, found, strict=True) if value is None]
+        if missing and raise_on_missing:
+            raise _missing(missing, collection)
+        return found
+
+    @overload
+    def ttl(
+        self, key: str, *, collection: str | None = None, raise_on_missing: Literal[True] = True
+    ) -> tuple[Value, float | None]: ...
+    @overload
+    def ttl(self, key: str, *, collection: str | None = None, raise_on_missing: bool) -> Found: ...
+    def ttl(
+        self, key: str, *, collection: str | None = None, raise_on_missing: bool = True
+    ) -> tuple[Value, float | None] | Found:
+        """Return the value and the seconds it has left (None: no expiry).
+
+        Raises:
+            MissingKeyError: There is none, and *raise_on_missing* is not False.
+        """
+        found = self.key_value.ttl(key, collection=collection)
+        if found[0] is None and raise_on_missing:
+            raise _missing([key], collection)
+        return found
+
+    @overload
+    def ttl_many(
+        self, keys: Sequence[str], *, collection: str | None = None, raise_on_missing: Literal[True] = True
+    ) -> list[tuple[Value, float | None]]: ...
+    @overload
+    def ttl_many(
+        self, keys: Sequence[str], *, collection: str | None = None, raise_on_missing: bool
+    ) -> list[Found]: ...
+    def ttl_many(
+        self, keys: Sequence[str], *, collection: str | None = None, raise_on_missing: bool = True
+    ) -> list[tuple[Value, float | None]] | list[Found]:
+        """Return what `ttl` returns for each key.
+
+        Raises:
+            MissingKeyError: One is missing, and *raise_on_missing* is not False; the text names all that are.
+        """
+        check_keys(keys)
+        found = self.key_value.ttl_many(keys, collection=collection)
+        missing = [key for key, (value, _) in zip(keys, found, strict=True) if value is None]
+        if missing and raise_on_missing:
+            raise _missing(missing, collection)
+        return found
+
+    def put(self, key: str, value: Value, *, collection: str | None = None, ttl: float | None = None) -> None:
+        """Keep a value, for *ttl* seconds or without end."""
+        self.key_value.put(key, value, collection=collection, ttl=ttl)
+
+    def put_many(
+        self,
+        keys: Sequence[str],
+        values: Sequence[Value],
+        *,
+        collection: str | None = None,
+        ttl: Sequence[float | None] | float | None = None,
+    ) -> None:
+        """Keep a value for each key."""
+        self.key_value.put_many(keys, values, collection=collection, ttl=ttl)
+
+    def delete(self, key: str, *, collection: str | None = None) -> bool:
+        """Delete the entry, and return whether there was one."""
+        return self.key_value.delete(key, collection=collection)
+
+    def delete_many(self, keys: Sequence[str], *, collection: str | None = None) -> int:
+        """Delete the entries, and return how many there were."""
+        return self.key_value.delete_many(keys, collection=collection)
+
+
+def _missing(keys: Sequence[str], collection: str | None) -> MissingKeyError:
+    where = "the default collection" if collection is None else f"{collection!r}"
+    what = "entry" if len(keys) == 1 else "entries"
+    names = ", ".join(map(repr, keys))
+    return MissingKeyError(f"There is no {what} {names} in {where}.", key=keys[0], collection=collection)

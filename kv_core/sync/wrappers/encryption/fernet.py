@@ -1,0 +1,190 @@
+# Written by tools/mirror.py from kv_core/aio/wrappers/encryption/fernet.py: change that file instead.
+"""Keep values encrypted with Fernet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from typing_extensions import override
+
+from kv_core.capabilities import SEGMENTS
+from kv_core.encryption import Fernet, MultiFernet, Sealed, Sealer, keys_from, refused
+from kv_core.entry import Revision
+from kv_core.errors import ConfigurationError, DecryptionError
+from kv_core.spellings import also
+from kv_core.sync.protocols import KeyValue
+from kv_core.sync.wrappers._values import Address, ValueWrapper
+from kv_core.ttl import SYSTEM_CLOCK, Clock, check_ttl, remaining
+
+_logger = logging.getLogger(__name__)
+_NOTED: Final = 10_000
+
+
+class FernetEncryptionWrapper(ValueWrapper):
+    """Encrypt values on the way in, and decrypt them on the way out; keys, collections and ttls stay readable.
+
+    Each token holds the entry's address and its latest expiry, so an entry that somebody copied elsewhere or keeps
+    alive is refused or absent. An encrypted entry ends by that expiry, on the reader's clock. With several keys the
+    first encrypts and all decrypt; `rotate` encrypts everything anew with the first.
+    """
+
+    @also(store="key_value")
+    def __init__(
+        self,
+        key_value: KeyValue,
+        *,
+        fernet: Fernet | MultiFernet | None = None,
+        keys: Sequence[str] | None = None,
+        source_material: str | None = None,
+        salt: str | None = None,
+        raise_on_decryption_error: bool = True,
+        allow_plaintext_reads: bool = False,
+        allow_unbound_reads: bool = False,
+        _clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """Wrap a store.
+
+        Args:
+            key_value: The store.
+            fernet: The key, or keys, the current one first.
+            keys: The same as text, as `Fernet.generate_key()` makes them.
+            source_material: Words to derive the key from, with PBKDF2 (which takes about half a second).
+            salt: What goes with them.
+            raise_on_decryption_error: Raise `DecryptionError`; with False such an entry counts as missing, and is
+                counted in `decryption_failures` and logged once a key.
+            allow_plaintext_reads: Read values that are not encrypted, too, while a store is being moved over.
+            allow_unbound_reads: Read values that py-key-value encrypted, too, which say nothing of their address.
+
+        Raises:
+            ConfigurationError: The keys are not right, or the wrapped store has a part that belongs outside.
+        """
+        self.key_value = key_value
+        self._sealer = Sealer(keys_from(fernet, keys, source_material, salt))
+        self.raise_on_decryption_error = raise_on_decryption_error
+        self.allow_plaintext_reads = allow_plaintext_reads
+        self.allow_unbound_reads = allow_unbound_reads
+        self.decryption_failures = 0
+        self._noted: set[Address] = set()
+        self._clock = _clock
+        _check_order(key_value)
+
+    @override
+    def _capabilities(self) -> frozenset[str]:
+        kept = super()._capabilities()
+        return kept if SEGMENTS["Revisions"] <= kept else kept - SEGMENTS["Touch"]
+
+    @override
+    def _encode(self, value: dict[str, Any], address: Address, expires_at: datetime | None) -> dict[str, Any]:
+        return self._sealer.seal(value, *address, expires_at)
+
+    @override
+    def _decode(self, value: dict[str, Any], address: Address) -> dict[str, Any] | None:
+        sealed = self._open(value, address)
+        return None if sealed is None else sealed.value
+
+    def _open(self, stored: dict[str, Any], address: Address) -> Sealed | None:
+        """Return what a token holds, or None if it has ended."""
+        try:
+            sealed = self._unseal(stored, address)
+        except DecryptionError:
+            if self.raise_on_decryption_error:
+                raise
+            self._note(address)
+            return None
+        ended = sealed.expires_at is not None and sealed.expires_at <= self._clock.now()
+        return None if ended else sealed
+
+    def _unseal(self, stored: dict[str, Any], address: Address) -> Sealed:
+        if "__kv_encrypted__" in stored:
+            return self._sealer.open(stored, *address)
+        if self.allow_unbound_reads and "__encrypted_data__" in stored:
+            return Sealed(0, *address, None, self._sealer.open_unbound(stored, *address))
+        if self.allow_plaintext_reads:
+            return Sealed(0, *address, None, stored)
+        raise refused("is not encrypted", *address)
+
+    def _note(self, address: Address) -> None:
+        self.decryption_failures += 1
+        if address not in self._noted and len(self._noted) < _NOTED:
+            self._noted.add(address)
+            _logger.warning("The value of %r in %r cannot be decrypted; it counts as missing.", address[1], address[0])
+
+    @override
+    def _decode_ttl(
+        self, found: tuple[dict[str, Any] | None, float | None], address: Address
+    ) -> tuple[dict[str, Any] | None, float | None]:
+        stored, seconds = found
+        sealed = None if stored is None else self._open(stored, address)
+        if sealed is None:
+            return None, None
+        latest = remaining(sealed.expires_at, self._clock.now())
+        if latest is None or seconds is None:
+            return sealed.value, seconds if latest is None else latest
+        return sealed.value, min(seconds, latest)
+
+    @override
+    def get_with_revision(self, key: str, *, collection: str | None = None) -> tuple[dict[str, Any], Revision] | None:
+        address = self._place(key, collection)
+        found = self._inner("get_with_revision").get_with_revision(key, collection=address[0])
+        if found is None:
+            return None
+        sealed = self._open(found[0], address)
+        return None if sealed is None else (sealed.value, Revision(found[1].token, sealed.expires_at))
+
+    @override
+    def touch(self, key: str, *, ttl: float | None, collection: str | None = None) -> bool:
+        """Change when an entry ends: it is read, encrypted anew, and put if it was not changed meanwhile."""
+        self._require("touch")
+        check_ttl(ttl)
+        while (found := self.get_with_revision(key, collection=collection)) is not None:
+            if self.put_if_unchanged(key, found[0], found[1], collection=collection, ttl=ttl):
+                return True
+        return False
+
+    def rotate(self, collection: str | None = None) -> int:
+        """Encrypt anew, with the current key, what is encrypted with others; call it again if it was interrupted.
+
+        Entries that are changed meanwhile are left to whoever changed them. Every entry stays readable throughout.
+
+        Args:
+            collection: One collection; by default all.
+
+        Returns:
+            How many entries were encrypted anew.
+
+        Raises:
+            DecryptionError: One cannot be decrypted with any of the keys.
+            UnsupportedOperationError: The store cannot list its keys, or put conditionally.
+        """
+        for operation in ("collections", "iter_keys", "get_with_revision", "put_if_unchanged"):
+            self._require(operation)
+        names = self.collections() if collection is None else [self._resolve(collection)]
+        rotated = 0
+        for name in names:
+            for key in self.iter_keys(name):
+                rotated += self._rotate_one(key, name)
+        return rotated
+
+    def _rotate_one(self, key: str, collection: str) -> bool:
+        found = self._inner("get_with_revision").get_with_revision(key, collection=collection)
+        if found is None or self._sealer.is_current(found[0]):
+            return False
+        sealed = self._unseal(found[0], (collection, key))
+        stored = self._sealer.seal(sealed.value, collection, key, sealed.expires_at)
+        return self._inner("put_if_unchanged").put_if_unchanged(key, stored, found[1], collection=collection)
+
+
+def _check_order(store: object) -> None:
+    """Refuse a part that would undo or be undone by the encryption outside it."""
+    while store is not None:
+        name = type(store).__name__
+        if getattr(store, "_changes_ttl", False):
+            raise ConfigurationError(
+                f"{name} inside an encryption would change expiries that are sealed; put it outside."
+            )
+        if getattr(store, "_compresses", False):
+            raise ConfigurationError(f"{name} inside an encryption can compress nothing; put it outside.")
+        store = getattr(store, "key_value", None)

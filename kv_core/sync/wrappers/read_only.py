@@ -1,0 +1,46 @@
+# Written by tools/mirror.py from kv_core/aio/wrappers/read_only.py: change that file instead.
+"""Let nothing be written."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from typing_extensions import override
+
+from kv_core.capabilities import OPERATIONS
+from kv_core.errors import ReadOnlyError
+from kv_core.spellings import also
+from kv_core.sync.protocols import KeyValue
+from kv_core.sync.wrappers._calls import Call, CallWrapper, T
+
+_WRITES = frozenset(name for name, operation in OPERATIONS.items() if operation.writes)
+_NOTHING: dict[str, Any] = {"put": None, "put_many": None, "delete_many": 0, "cull": 0}
+"""What a write that is not made answers; the others answer False."""
+
+
+class ReadOnlyWrapper(CallWrapper):
+    """Refuse every operation that writes; those that later versions add, too."""
+
+    @also(store="key_value")
+    def __init__(self, key_value: KeyValue, raise_on_write: bool = True) -> None:
+        """Wrap a store.
+
+        Args:
+            key_value: The store.
+            raise_on_write: Raise `ReadOnlyError`; with False writes do nothing, and answer None, False or 0
+                (`increment`, which has no such answer, raises all the same).
+        """
+        self.key_value = key_value
+        self.raise_on_write = raise_on_write
+
+    @override
+    def _capabilities(self) -> frozenset[str]:
+        return super()._capabilities() - _WRITES
+
+    @override
+    def _around(self, call: Call[T]) -> T:
+        if not call.operation.writes:
+            return call(self.key_value)
+        if self.raise_on_write or call.name == "increment":
+            raise ReadOnlyError(f"This stack is read-only; {call.name} was not made.", collection=call.collection)
+        return cast("T", _NOTHING.get(call.name, False))

@@ -1,0 +1,108 @@
+# Written by tools/mirror.py from kv_core/aio/wrappers/ttl_clamp.py: change that file instead.
+"""Keep ttls within bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from typing_extensions import override
+
+from kv_core.address import check_keys
+from kv_core.checks import positive
+from kv_core.entry import Revision
+from kv_core.errors import ConfigurationError
+from kv_core.spellings import also
+from kv_core.sync.protocols import KeyValue
+from kv_core.sync.wrappers.base import BaseWrapper
+from kv_core.ttl import KEEP, Keep, KeptTTL, TTLs, check_ttl, each_ttl
+
+
+class TTLClampWrapper(BaseWrapper):
+    """Raise and lower every ttl to bounds, and give one to what has none."""
+
+    _changes_ttl: ClassVar[bool] = True
+
+    @also(store="key_value")
+    def __init__(self, key_value: KeyValue, min_ttl: float, max_ttl: float, missing_ttl: float | None = None) -> None:
+        """Wrap a store.
+
+        Args:
+            key_value: The store.
+            min_ttl: The shortest ttl, in seconds.
+            max_ttl: The longest ttl, in seconds.
+            missing_ttl: The ttl of what is put without one, in seconds; by default it has none.
+
+        Raises:
+            ConfigurationError: A bound is not more than 0, or they are in the wrong order.
+        """
+        self.key_value = key_value
+        self.min_ttl = positive(min_ttl, "TTLClampWrapper: min_ttl (seconds)")
+        self.max_ttl = positive(max_ttl, "TTLClampWrapper: max_ttl (seconds)")
+        if self.min_ttl > self.max_ttl:
+            raise ConfigurationError(f"TTLClampWrapper: min_ttl {min_ttl} is more than max_ttl {max_ttl}.")
+        self.missing_ttl = None
+        if missing_ttl is not None:
+            self.missing_ttl = self._clamp(positive(missing_ttl, "TTLClampWrapper: missing_ttl (seconds)"))
+
+    def _clamp(self, ttl: float | None) -> float | None:
+        check_ttl(ttl)
+        return self.missing_ttl if ttl is None else min(max(ttl, self.min_ttl), self.max_ttl)
+
+    @override
+    def put(self, key: str, value: dict[str, Any], *, collection: str | None = None, ttl: float | None = None) -> None:
+        self.key_value.put(key, value, collection=collection, ttl=self._clamp(ttl))
+
+    @override
+    def put_many(
+        self,
+        keys: Sequence[str],
+        values: Sequence[dict[str, Any]],
+        *,
+        collection: str | None = None,
+        ttl: TTLs = None,
+    ) -> None:
+        check_keys(keys)
+        ttls = [self._clamp(seconds) for seconds in each_ttl(ttl, len(keys))]
+        self.key_value.put_many(keys, values, collection=collection, ttl=ttls)
+
+    @override
+    def put_if_absent(
+        self, key: str, value: dict[str, Any], *, collection: str | None = None, ttl: float | None = None
+    ) -> bool:
+        return super().put_if_absent(key, value, collection=collection, ttl=self._clamp(ttl))
+
+    @override
+    def put_if_present(
+        self, key: str, value: dict[str, Any], *, collection: str | None = None, ttl: float | None = None
+    ) -> bool:
+        return super().put_if_present(key, value, collection=collection, ttl=self._clamp(ttl))
+
+    @override
+    def put_if_unchanged(
+        self,
+        key: str,
+        value: dict[str, Any],
+        revision: Revision,
+        *,
+        collection: str | None = None,
+        ttl: KeptTTL = KEEP,
+    ) -> bool:
+        kept = ttl if isinstance(ttl, Keep) else self._clamp(ttl)
+        return super().put_if_unchanged(key, value, revision, collection=collection, ttl=kept)
+
+    @override
+    def touch(self, key: str, *, ttl: float | None, collection: str | None = None) -> bool:
+        return super().touch(key, ttl=self._clamp(ttl), collection=collection)
+
+    @override
+    def increment(
+        self,
+        key: str,
+        amount: int = 1,
+        *,
+        collection: str | None = None,
+        initial: int | None = None,
+        ttl: float | None = None,
+    ) -> int:
+        return super().increment(key, amount, collection=collection, initial=initial, ttl=self._clamp(ttl))

@@ -1,0 +1,14 @@
+"""Values are kept within a size."""
+
+import pytest
+
+from kv_core.aio.testing import StoreContract
+from kv_core.aio.wrappers.limit_size import LimitSizeWrapper
+
+
+class TestLimitSizeWrapper(StoreContract):
+    """The contract, through the wrapper."""
+
+    @pytest.fixture
+    def make(self, inner):
+        return lambda: LimitSizeWrapper(inner(), max_size=200_000_000)

@@ -1,0 +1,14 @@
+"""Ttls are kept within bounds."""
+
+import pytest
+
+from kv_core.aio.testing import StoreContract
+from kv_core.aio.wrappers.ttl_clamp import TTLClampWrapper
+
+
+class TestTTLClampWrapper(StoreContract):
+    """The contract, through the wrapper."""
+
+    @pytest.fixture
+    def make(self, inner):
+        return lambda: TTLClampWrapper(inner(), min_ttl=0.000001, max_ttl=10_000_000_000)
