@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from django.apps import apps
-from django.core.cache.backends.base import DEFAULT_TIMEOUT, MEMCACHE_MAX_KEY_LENGTH, BaseCache
+from django.core.cache.backends.base import DEFAULT_TIMEOUT, MEMCACHE_MAX_KEY_LENGTH, BaseCache, default_key_func
 from typing_extensions import override
 
 from kv_core.aio.protocols import AsyncStore
@@ -61,10 +61,8 @@ class CacheBase(BaseCache):
         self._described = location, params
         self._collection = ""
         self._bound: Bound | None = None
-        self._plain_validation = (
-            type(self).validate_key is BaseCache.validate_key
-            and type(self).make_and_validate_key is CacheBase.make_and_validate_key
-        )
+        self._plain_making = type(self).make_key is BaseCache.make_key
+        self._plain_validation = type(self).validate_key is BaseCache.validate_key
         try:
             self._bind()
         except StoresImproperlyConfiguredError:
@@ -110,7 +108,10 @@ class CacheBase(BaseCache):
 
     @override
     def make_and_validate_key(self, key: Any, version: int | None = None) -> str:
-        made = self.make_key(key, version)
+        if self._plain_making and self.key_func is default_key_func:
+            made = f"{self.key_prefix}:{self.version if version is None else version!s}:{key!s}"
+        else:
+            made = self.make_key(key, version)
         if not self._plain_validation or len(made) > MEMCACHE_MAX_KEY_LENGTH or _NOT_PORTABLE(made):
             self.validate_key(made)
         return made if type(made) is str else str.__str__(made)  # without what a subclass of str adds

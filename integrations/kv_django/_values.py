@@ -35,7 +35,8 @@ _LEAVES: Final = frozenset(
     {str, bytes, int, float, complex, bool, type(None), decimal.Decimal, uuid.UUID}
     | {dt.datetime, dt.date, dt.time, dt.timedelta}
 )
-_BRANCHES: Final = frozenset({list, tuple, set, frozenset})
+_BRANCHES: Final = frozenset({dict, list, tuple, set, frozenset})
+_CHEAP: Final = _LEAVES | _BRANCHES
 _CHEAP_ITEMS: Final = 500
 _CHEAP_LENGTH: Final = 100_000
 
@@ -58,6 +59,7 @@ class Values:
             signer: What signs and verifies pickles; None reads and writes them unsigned.
         """
         self._collection = collection
+        self._before = address.encode(collection, "")
         self._json = serializer == "json"
         self._signer = signer
 
@@ -88,7 +90,7 @@ class Values:
             raise UnpicklableError(message, key=key) from error
         if self._signer is None:
             return {_UNSIGNED: data}
-        return {_SIGNED: self._signer.sign(data, place=address.encode(self._collection, key))}
+        return {_SIGNED: self._signer.sign(data, place=self._before + key)}
 
     def load(self, key: str, entry: dict[str, Any]) -> Any:
         """Return what was cached under *key*; a pickle is loaded only if its signature is right.
@@ -103,7 +105,7 @@ class Values:
             message = f"What is stored for {key!r} was not written by this cache with its SERIALIZER."
             raise CorruptEntryError(message, key=key, collection=self._collection)
         if self._signer is not None:
-            data = self._signer.verify(data, place=address.encode(self._collection, key))
+            data = self._signer.verify(data, place=self._before + key)
         try:
             return pickle.loads(data)  # noqa: S301 - signed by us, or in this process's own memory
         except Exception as error:
@@ -143,24 +145,27 @@ def is_cheap(value: object) -> bool:
 
     Anything else, such as a lazy QuerySet, may ask a database, so it is not pickled in an event loop.
     """
-    if type(value) in _LEAVES:
-        return not isinstance(value, str | bytes) or len(value) <= _CHEAP_LENGTH
     level: list[Any] = [value]
     seen = length = 0
     while level:
-        item = level.pop()
-        kind = type(item)  # pyright: ignore[reportUnknownVariableType] - whatever it is
-        seen += 1
-        if kind in _LEAVES:
-            length += len(item) if kind is str or kind is bytes else 0
-        elif (kind is dict or kind in _BRANCHES) and seen + len(level) + len(item) <= _CHEAP_ITEMS:
-            level += item
-            if kind is dict:
-                level += item.values()
-        else:
+        seen += len(level)
+        kinds = set(map(type, level))
+        if seen > _CHEAP_ITEMS or not kinds <= _CHEAP:
             return False
-        if length > _CHEAP_LENGTH:
-            return False
+        if str in kinds or bytes in kinds:
+            length += sum([len(item) for item in level if type(item) is str or type(item) is bytes])
+            if length > _CHEAP_LENGTH:
+                return False
+        below: list[Any] = []
+        if not kinds <= _LEAVES:
+            for item in level:
+                if type(item) in _BRANCHES:
+                    if len(item) > _CHEAP_ITEMS:
+                        return False
+                    below += item
+                    if type(item) is dict:
+                        below += item.values()
+        level = below
     return True
 
 
