@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from kv_core.errors import ConfigurationError
 
@@ -32,11 +32,7 @@ class Location:
     def url(self, options: dict[str, str] | None = None) -> str:
         """Return the URL again, with *options* in place of its query."""
         query = urlencode(self.options if options is None else options)
-        return (
-            urlunsplit((self.scheme, self.address, self.path, query, ""))
-            if self.address or self.path
-            else (f"{self.scheme}://{'?' + query if query else ''}")
-        )
+        return f"{self.scheme}://{self.address}{self.path}{'?' + query if query else ''}"
 
 
 def parse(url: str) -> Location:
@@ -51,8 +47,8 @@ def parse(url: str) -> Location:
         parts = urlsplit(url)
         pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         _ = parts.port if "," not in parts.netloc else None
-    except ValueError as error:
-        raise ConfigurationError(f"{redact(url)} is not a URL: check its port, brackets and query.") from error
+    except ValueError:  # its text quotes what it takes for the port, which may be half a password
+        raise ConfigurationError(f"{redact(url)} is not a URL: check its port, brackets and query.") from None
     if parts.fragment:
         raise ConfigurationError(f"{redact(url)} has a '#'; write it as %23 if it is part of a password or path.")
     options = dict(pairs)
