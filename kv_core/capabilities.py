@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from kv_core.errors import UnsupportedOperationError
 
@@ -103,6 +103,22 @@ def require(store: object, segment: Callable[..., S]) -> S:
     for name in sorted(wanted - capabilities(store)):
         raise unsupported(store, name)
     return cast("S", store)
+
+
+def withdrawn(name: str) -> Any:
+    """Return a method that raises because its class does not have the operation *name*."""
+
+    def method(self: object, *_: Any, **__: Any) -> Any:
+        raise unsupported(self, name)
+
+    method.__name__ = name
+    method.__dict__["kv_withdrawn"] = True
+    return method
+
+
+def is_withdrawn(kind: type, name: str) -> bool:
+    """Say whether a class withdraws an operation."""
+    return hasattr(getattr(kind, name), "kv_withdrawn")
 
 
 def unsupported(store: object, operation: str) -> UnsupportedOperationError:

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, TypeGuard, Union, get_args, get_origin
 
-from kv_core.errors import ConfigurationError
+from kv_core.errors import ConfigurationError, MissingDependencyError
 
 _TRUE = frozenset(("true", "1", "yes", "on"))
 _FALSE = frozenset(("false", "0", "no", "off"))
@@ -115,6 +115,24 @@ def load_object(given: Any, name: str) -> Any:
     module, _, attribute = given.replace(":", ".").rpartition(".")
     try:
         return getattr(import_module(module), attribute)
+    except MissingDependencyError:
+        raise
     except (ImportError, AttributeError, ValueError) as error:
         message = f"{name}: there is no {given!r}; give a dotted path such as 'app.keys.provider'."
         raise ConfigurationError(message) from error
+
+
+def error_types(given: Any, name: str) -> tuple[type[Exception], ...]:
+    """Return the exception types of *given*: types, names from `kv_core.errors`, or dotted paths.
+
+    Raises:
+        ConfigurationError: One of them is not an exception.
+    """
+    found: list[type[Exception]] = []
+    for one in given if is_list(given) else [given]:
+        path = f"kv_core.errors.{one}" if isinstance(one, str) and "." not in one else one
+        kind = load_object(path, name)
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+            raise ConfigurationError(f"{name} is a list of exceptions, and {one!r} is none.")
+        found.append(kind)
+    return tuple(found)

@@ -32,6 +32,10 @@ from kv_core.url import Location, parse, redact
 SETTINGS: Final = "KV_STORES"
 _KEYS: Final = ("LOCATION", "STORE", "COLLECTION", "WRAPPERS", "EAGER")
 
+_ADDRESS: Final = {"url", "host", "port", "db", "username", "password", "client"}
+"""What a URL says by itself: in its query, these are the client's options."""
+_EAGER: Final = {"ping": True, "lazy": False}
+
 Side = Literal["aio", "sync"]
 
 
@@ -187,13 +191,22 @@ class _Reader:
         before = len(self._problems)
         location = self._resolved(described.get("LOCATION"), f"{path}['LOCATION']")
         store = self._store(location, described, path)
+        eager = self._eager(described.get("EAGER", False), f"{path}['EAGER']")
         parts = self._wrappers(described.get("WRAPPERS", ()), f"{path}['WRAPPERS']")
         if store is None or len(self._problems) > before:
             return None
-        eager = described.get("EAGER") in (True, "ping", "true", "1")
         spec = StackSpec(alias, redact(location), store, tuple(parts), eager)
         self._try_out(spec, path)
         return spec
+
+    def _eager(self, given: Any, path: str) -> bool:
+        try:
+            eager = _EAGER[given] if given in _EAGER else coerce(given, bool)
+        except (ValueError, TypeError):
+            eager = None
+        if not isinstance(eager, bool):
+            self._problem(path, f"EAGER is 'ping' (ask the store when the application starts) or False, not {given!r}.")
+        return eager is True
 
     def _resolved(self, given: Any, path: str) -> Any:
         try:
@@ -235,8 +248,9 @@ class _Reader:
         if not is_mapping(given):
             self._problem(f"{path}['STORE']", f"STORE is a mapping of options, not {type(given).__name__}.")
             return None
-        query = {name: text for name, text in where.options.items() if name in known}
-        rest = {name: text for name, text in where.options.items() if name not in known}
+        ours = known.keys() - (_ADDRESS if kind.options is None else set())
+        query = {name: text for name, text in where.options.items() if name in ours}
+        rest = {name: text for name, text in where.options.items() if name not in ours}
         if kind.options is None:
             options["url"] = where.url(rest)
         else:
@@ -246,7 +260,7 @@ class _Reader:
         options |= self._options(query, known, f"{path}['LOCATION']")
         options |= self._options(given, known, f"{path}['STORE']")
         if "COLLECTION" in described:
-            options["default_collection"] = described["COLLECTION"]
+            options["default_collection"] = self._resolved(described["COLLECTION"], f"{path}['COLLECTION']")
         return Part(where.scheme, kind, options)
 
     def _wrappers(self, given: Any, path: str) -> list[Part]:

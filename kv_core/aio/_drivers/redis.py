@@ -16,6 +16,7 @@ from kv_core.errors import ConfigurationError, MissingDependencyError
 from kv_core.redis_options import MAX_CONNECTIONS, check_url, closed, known_options
 
 try:
+    from redis import exceptions as errors
     from redis.asyncio import Redis
     from redis.asyncio.connection import (
         URL_QUERY_ARGUMENT_PARSERS,
@@ -62,7 +63,7 @@ class _MarkedUnix(_Marked, UnixDomainSocketConnection):
 _MARKED: dict[Any, type[_Marked]] = {SSLConnection: _MarkedTLS, UnixDomainSocketConnection: _MarkedUnix}
 
 
-__all__ = ["Client", "Redis", "borrow", "check", "connect"]
+__all__ = ["Client", "Redis", "borrow", "check", "connect", "errors"]
 
 
 class Client:

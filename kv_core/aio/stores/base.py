@@ -18,7 +18,7 @@ from kv_core import codec, counter
 from kv_core.address import check_collection, check_key, check_keys
 from kv_core.aio._runtime import Op, gather, within
 from kv_core.aio.protocols import AsyncStore
-from kv_core.capabilities import ALL, unsupported
+from kv_core.capabilities import ALL, is_withdrawn, unsupported, withdrawn
 from kv_core.checks import check_limit, check_revision, check_values, positive, whole
 from kv_core.deadline import unsent
 from kv_core.entry import VERSION, Entry, Revision
@@ -51,6 +51,15 @@ class BaseStore(AsyncStore):
     """The base of every store."""
 
     _has: ClassVar[frozenset[str]] = ALL
+
+    @override
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in ALL:
+            if name not in cls._has:
+                setattr(cls, name, withdrawn(name))
+            elif is_withdrawn(cls, name):  # by a store that this one completes
+                setattr(cls, name, getattr(BaseStore, name))
 
     def __init__(
         self,

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from redis import exceptions as redis_errors
 from typing_extensions import override
 
 from kv_core import address, codec, counter
@@ -114,7 +113,7 @@ class RedisStore(BaseStore):
         client = self._clients.current() or await self._clients.open()
         try:
             return await client.execute("EVALSHA", script.sha, len(names), *names, *arguments)
-        except redis_errors.NoScriptError:
+        except driver.errors.NoScriptError:
             return await client.execute("EVAL", script.text, len(names), *names, *arguments)
 
     # Entries --------------------------------------------------------------------------------------------------------
@@ -341,22 +340,24 @@ def translate(error: Exception, store: str) -> BaseKeyValueError:
     text = str(error)
     outcome: Outcome = "not_applied" if unsent(error) else "unknown"
     match error:
-        case redis_errors.AuthenticationError() | redis_errors.AuthorizationError() | redis_errors.NoPermissionError():
+        case (
+            driver.errors.AuthenticationError() | driver.errors.AuthorizationError() | driver.errors.NoPermissionError()
+        ):
             named: BaseKeyValueError = StoreAuthenticationError(f"{store}: the server refuses this user or command.")
-        case redis_errors.TimeoutError():
+        case driver.errors.TimeoutError():
             named = StoreTimeoutError(f"{store}: the server did not answer in time.", outcome=outcome)
-        case redis_errors.BusyLoadingError():
+        case driver.errors.BusyLoadingError():
             named = StoreConnectionError(f"{store}: the server is still loading its data.")
-        case redis_errors.MaxConnectionsError():
+        case driver.errors.MaxConnectionsError():
             named = StoreConnectionError(f"{store}: every connection that the client may open is in use.")
-        case redis_errors.ConnectionError() | OSError():
+        case driver.errors.ConnectionError() | OSError():
             what = "cannot be reached" if outcome == "not_applied" else "hung up"
             named = StoreConnectionError(f"{store}: the server {what}.", outcome=outcome)
-        case redis_errors.OutOfMemoryError():
+        case driver.errors.OutOfMemoryError():
             named = StoreFullError(f"{store}: the server has reached its maxmemory and evicts nothing.")
-        case redis_errors.ReadOnlyError():
+        case driver.errors.ReadOnlyError():
             named = StoreConnectionError(f"{store}: this server is a read-only replica.")
-        case redis_errors.ResponseError():
+        case driver.errors.ResponseError():
             named = _refused(text, store)
         case _:
             named = StoreProtocolError(f"{store}: unexpected {type(error).__name__}.", outcome="unknown")

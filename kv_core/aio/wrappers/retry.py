@@ -14,6 +14,7 @@ from kv_core.aio.wrappers._calls import Call, CallWrapper, T
 from kv_core.checks import not_negative, positive, whole
 from kv_core.deadline import unsent
 from kv_core.errors import BaseKeyValueError, ConfigurationError, Outcome, StoreTimeoutError
+from kv_core.options import error_types
 from kv_core.spellings import also
 
 
@@ -61,7 +62,7 @@ class RetryWrapper(CallWrapper):
         if self.exponential_base < 1:
             raise ConfigurationError(f"RetryWrapper: exponential_base is at least 1, not {exponential_base!r}.")
         self.max_elapsed = positive(max_elapsed, "RetryWrapper: max_elapsed (seconds)")
-        self.retry_on = retry_on
+        self.retry_on = None if retry_on is None else error_types(retry_on, "RetryWrapper: retry_on")
         self._random = _random
 
     @override

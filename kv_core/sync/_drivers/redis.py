@@ -18,6 +18,7 @@ from kv_core.redis_options import MAX_CONNECTIONS, check_url, closed, known_opti
 
 try:
     from redis import Redis
+    from redis import exceptions as errors
     from redis import exceptions as redis_errors
     from redis.backoff import NoBackoff
     from redis.connection import (
@@ -77,7 +78,7 @@ class _TimelyUnix(_Timely, UnixDomainSocketConnection):
 _TIMELY: dict[Any, Any] = {SSLConnection: _TimelyTLS, UnixDomainSocketConnection: _TimelyUnix}
 
 
-__all__ = ["Client", "Redis", "borrow", "check", "connect"]
+__all__ = ["Client", "Redis", "borrow", "check", "connect", "errors"]
 
 
 class Client:

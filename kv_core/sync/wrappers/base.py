@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self, cast
 from typing_extensions import override
 
 from kv_core.address import check_collection, check_keys
-from kv_core.capabilities import BASIC, OPERATIONS, capabilities, unsupported
+from kv_core.capabilities import BASIC, OPERATIONS, capabilities, is_withdrawn, unsupported, withdrawn
 from kv_core.checks import check_values
 from kv_core.entry import Revision
 from kv_core.errors import BaseKeyValueError, PartialFailureError
@@ -49,7 +49,7 @@ class BaseWrapper(Store):
 
     def _capabilities(self) -> frozenset[str]:
         kept = capabilities(self.key_value)
-        return frozenset(name for name in kept if not hasattr(getattr(type(self), name), "kv_withdrawn"))
+        return frozenset(name for name in kept if not is_withdrawn(type(self), name))
 
     def _resolve(self, collection: str | None) -> str:
         """Return the collection that is meant, checked."""
@@ -221,7 +221,7 @@ def _close_side_doors(cls: type[BaseWrapper]) -> None:
             or (operation.writes_value and _overrides(cls, "put", operation.name))
             or (operation.name == "delete_if_unchanged" and _overrides(cls, "delete", operation.name))
         ):
-            setattr(cls, operation.name, _withdrawn(operation.name))
+            setattr(cls, operation.name, withdrawn(operation.name))
 
 
 def _overrides(cls: type[BaseWrapper], basic: str, other: str) -> bool:
@@ -232,15 +232,6 @@ def _overrides(cls: type[BaseWrapper], basic: str, other: str) -> bool:
         if basic in ancestor.__dict__:
             return ancestor not in BaseWrapper._whole  # pyright: ignore[reportPrivateUsage] - of this module
     return False
-
-
-def _withdrawn(name: str) -> Any:
-    def withdrawn(self: BaseWrapper, *_: Any, **__: Any) -> Any:
-        raise unsupported(self, name)
-
-    withdrawn.__name__ = name
-    withdrawn.__dict__["kv_withdrawn"] = True
-    return withdrawn
 
 
 def _get_many(self: BaseWrapper, keys: Sequence[str], *, collection: str | None = None) -> list[dict[str, Any] | None]:

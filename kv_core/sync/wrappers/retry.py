@@ -12,6 +12,7 @@ from typing_extensions import override
 from kv_core.checks import not_negative, positive, whole
 from kv_core.deadline import unsent
 from kv_core.errors import BaseKeyValueError, ConfigurationError, Outcome, StoreTimeoutError
+from kv_core.options import error_types
 from kv_core.spellings import also
 from kv_core.sync._runtime import sleep, within
 from kv_core.sync.protocols import KeyValue
@@ -62,7 +63,7 @@ class RetryWrapper(CallWrapper):
         if self.exponential_base < 1:
             raise ConfigurationError(f"RetryWrapper: exponential_base is at least 1, not {exponential_base!r}.")
         self.max_elapsed = positive(max_elapsed, "RetryWrapper: max_elapsed (seconds)")
-        self.retry_on = retry_on
+        self.retry_on = None if retry_on is None else error_types(retry_on, "RetryWrapper: retry_on")
         self._random = _random
 
     @override
