@@ -118,9 +118,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.line(f"{what}: NOT RUN: {reason}")
 
 
-@pytest.fixture(params=["memory", "redis"])
-def location(request: pytest.FixtureRequest) -> str:
-    """The URL of a store of each kind, with entries that others may have left."""
+@pytest.fixture(params=["memory", "disk", "redis"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store of each kind; in the server others may have left entries."""
+    if request.param == "disk":
+        return f"disk://{tmp_path}/store"
     if request.param == "memory":
         return f"memory://{uuid4().hex}"
     server: Server = request.getfixturevalue("redis_server")
