@@ -32,6 +32,7 @@ class MemoryTable:
     def __init__(self) -> None:
         self._collections: dict[str, OrderedDict[str, Record]] = {}
         self._ends: list[tuple[float, int, str, str]] = []
+        self._enough = 64
         self._serial = count(1)
         self.lock = threading.RLock()
         _live.add(self)
@@ -71,6 +72,7 @@ class MemoryTable:
                 return False
             self._keep(collection, key, data, None if ttl is None else time + ttl)
             if limit is not None:
+                self._collections[collection].move_to_end(key)  # written is used
                 self._evict(collection, limit, evict)
             return True
 
@@ -154,8 +156,10 @@ class MemoryTable:
         entries[key] = Record(data, ends, serial)
         if ends is not None:
             heapq.heappush(self._ends, (ends, serial, collection, key))
-            if len(self._ends) > 2 * len(self) + 64:
-                self._forget_stale()
+            if len(self._ends) > self._enough:
+                if len(self._ends) > 2 * len(self) + 64:
+                    self._forget_stale()
+                self._enough = 2 * len(self._ends) + 64  # so records are counted now and then, not at every write
 
     def _drop_ended(self, time: float) -> int:
         dropped = 0

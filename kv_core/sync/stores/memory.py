@@ -99,7 +99,7 @@ class MemoryStore(BaseStore):
 
     @override
     def _read_revision(self, collection: str, key: str) -> tuple[dict[str, Any], Revision] | None:
-        record = self._table.read(collection, key, self._now)
+        record = self._table.read(collection, key, self._now, mark=self._bounded)
         return None if record is None else (codec.decode_value(record.data), Revision(record.serial))
 
     @override
@@ -125,13 +125,13 @@ class MemoryStore(BaseStore):
     @override
     def _touch(self, collection: str, key: str, ttl: float | None) -> bool:
         with self._table.lock:
-            record = self._table.read(collection, key, self._now)
+            record = self._table.read(collection, key, self._now, mark=self._bounded)
             return record is not None and self._table.swap(collection, key, record.serial, record.data, ttl, self._now)
 
     @override
     def _increment(self, collection: str, key: str, amount: int, first: int | None, ttl: float | None) -> int:
         with self._table.lock:
-            record = self._table.read(collection, key, self._now)
+            record = self._table.read(collection, key, self._now, mark=self._bounded)
             if record is None:
                 if first is None:
                     raise counter.missing(collection, key)
