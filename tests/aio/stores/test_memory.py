@@ -9,6 +9,7 @@ import pytest
 
 from kv_core.aio.stores.memory import MemoryStore
 from kv_core.aio.testing import StoreContract, ToldClock
+from kv_core.aio.testing._common import call
 from kv_core.capabilities import ALL, capabilities
 from kv_core.errors import ConfigurationError, EntryTooLargeError, StoreClosedError
 
@@ -176,6 +177,18 @@ async def test_the_least_recently_used_is_evicted():
     await store.put_many(["e"], [{}])
 
     assert sorted(await store.keys()) == ["a", "c", "e"]
+
+
+@pytest.mark.parametrize("operation", ["put", "put_many", "put_if_present", "touch", "increment", "get_with_revision"])
+async def test_every_use_counts(operation):
+    """Whatever reads, changes or touches an entry makes it the most recently used."""
+    store = MemoryStore(max_entries_per_collection=2)
+    await store.put_many(["used", "old"], [{"value": 1}] * 2)
+
+    await call(store, operation, "used")
+    await store.put("new", {})
+
+    assert sorted(await store.keys()) == ["new", "used"]
 
 
 @pytest.mark.parametrize("write", ["put", "put_if_absent", "increment", "put_many"])

@@ -12,6 +12,7 @@ from kv_core.capabilities import ALL, capabilities
 from kv_core.errors import ConfigurationError, EntryTooLargeError, StoreClosedError
 from kv_core.sync.stores.memory import MemoryStore
 from kv_core.sync.testing import StoreContract, ToldClock
+from kv_core.sync.testing._common import call
 
 SHARE = 1 if os.environ.get("KV_TEST_FULL") else 20
 
@@ -177,6 +178,18 @@ def test_the_least_recently_used_is_evicted():
     store.put_many(["e"], [{}])
 
     assert sorted(store.keys()) == ["a", "c", "e"]
+
+
+@pytest.mark.parametrize("operation", ["put", "put_many", "put_if_present", "touch", "increment", "get_with_revision"])
+def test_every_use_counts(operation):
+    """Whatever reads, changes or touches an entry makes it the most recently used."""
+    store = MemoryStore(max_entries_per_collection=2)
+    store.put_many(["used", "old"], [{"value": 1}] * 2)
+
+    call(store, operation, "used")
+    store.put("new", {})
+
+    assert sorted(store.keys()) == ["new", "used"]
 
 
 @pytest.mark.parametrize("write", ["put", "put_if_absent", "increment", "put_many"])
