@@ -15,7 +15,8 @@ from typing_extensions import override
 from kv_core.aio.protocols import AsyncStore
 from kv_core.errors import ConfigurationError, StoreClosedError, StoreTimeoutError
 from kv_core.options import did_you_mean
-from kv_core.stack import SETTINGS, StackSpec, parse_stacks
+from kv_core.settings import SETTINGS, parse_stacks
+from kv_core.stack import StackSpec
 from kv_core.sync.protocols import Store
 
 
@@ -26,7 +27,7 @@ class Registry:
         """Read and check the settings; nothing is connected.
 
         Args:
-            settings: The mapping of aliases, as `kv_core.stack` describes it.
+            settings: The mapping of aliases, as `kv_core.settings` describes it.
             setting: What the mapping is called where it came from, for error texts.
 
         Raises:

@@ -9,7 +9,7 @@ from kv_core.aio.stores.memory import MemoryStore as AsyncMemoryStore
 from kv_core.aio.wrappers.retry import RetryWrapper as AsyncRetryWrapper
 from kv_core.errors import ConfigurationError
 from kv_core.registry import Registry
-from kv_core.stack import parse_stack, parse_stacks
+from kv_core.settings import parse_stack, parse_stacks
 from kv_core.sync.stores.disk import DiskStore
 from kv_core.sync.stores.memory import MemoryStore
 from kv_core.sync.stores.redis import RedisStore

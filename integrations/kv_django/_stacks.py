@@ -16,8 +16,9 @@ from typing_extensions import override
 from kv_core.aio.protocols import AsyncStore
 from kv_core.errors import ConfigurationError
 from kv_core.registry import Registry
+from kv_core.settings import SETTINGS, parse_stacks
 from kv_core.signing import Signer
-from kv_core.stack import SETTINGS, Part, StackSpec, parse_stacks
+from kv_core.stack import Part, StackSpec
 from kv_core.sync.protocols import Store
 from kv_django.errors import StoresImproperlyConfiguredError
 

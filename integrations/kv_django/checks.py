@@ -11,7 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from kv_core.errors import ConfigurationError, Problem
-from kv_core.stack import SETTINGS, StackSpec, parse_stacks
+from kv_core.settings import SETTINGS, parse_stacks
+from kv_core.stack import StackSpec
 from kv_django._options import CacheOptions, read_options
 from kv_django._stacks import frozen, read_inline
 from kv_django.cache import KeyValueCache

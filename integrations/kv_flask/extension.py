@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import json
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
@@ -14,6 +13,7 @@ from werkzeug.local import LocalProxy
 
 from kv_core.errors import ConfigurationError
 from kv_core.registry import Registry
+from kv_core.settings import stacks_from
 from kv_core.sync.protocols import Store
 
 NAME: Final = "kv"
@@ -137,20 +137,11 @@ class KV:
 
     def _stacks(self, app: Flask, setting: str) -> Mapping[str, Any]:
         config = cast("dict[str, Any]", app.config)
-        stacks, url = config.get(setting), config.get(f"{self.config_prefix}_URL")
-        if isinstance(stacks, str):
-            try:
-                stacks = json.loads(stacks)
-            except ValueError as error:
-                raise ConfigurationError(f"{setting} is not JSON: {error}.") from None
-        if not stacks and not url:
-            raise ConfigurationError(
-                f"The application {app.name!r} describes no stores: set app.config[{setting!r}], or "
-                f"{self.config_prefix}_URL for a single one, before init_app."
-            )
-        if url and (stacks is None or isinstance(stacks, Mapping)):
-            return {"default": url, **cast("Mapping[str, Any]", stacks or {})}
-        return cast("Mapping[str, Any]", stacks)
+        where = f"The settings of the application {app.name!r}"
+        stacks: Mapping[str, Any] = stacks_from(
+            config.get(setting), config.get(f"{self.config_prefix}_URL"), setting=setting, where=where
+        )
+        return stacks
 
 
 def _stores_of_current_app(name: str) -> KVStores:

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 
 from kv_core.errors import BaseKeyValueError, ConfigurationError
 from kv_core.registry import Registry
-from kv_core.stack import parse_stacks
+from kv_core.settings import parse_stacks
 from kv_starlette.sources import Settings, stacks_of
 
 STATE: Final = "kv"

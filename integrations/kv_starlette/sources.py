@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, Final, Protocol, TypeAlias, cast
+from typing import Any, Final, Protocol, TypeAlias
 
 from starlette.config import Config
 
-from kv_core.errors import ConfigurationError
-from kv_core.stack import SETTINGS
+from kv_core.settings import SETTINGS, stacks_from
 
 URL: Final = "KV_URL"
 
@@ -38,25 +36,9 @@ def stacks_of(settings: Settings) -> Mapping[str, Any]:
     """
     if isinstance(settings, Mapping):
         return settings
-    stores: Any
-    url: Any
     if isinstance(settings, Config):
         stores, url = settings(SETTINGS, default=None), settings(URL, default=None)
     else:
         stores, url = getattr(settings, SETTINGS.lower(), None), getattr(settings, URL.lower(), None)
-    if isinstance(stores, str):
-        stores = _loaded(stores)
-    if not stores and not url:
-        kind = type(settings).__name__
-        raise ConfigurationError(f"{kind} describes no stores: set {SETTINGS}, or {URL} for a single one.")
-    return {"default": url, **(stores or {})} if url else stores
-
-
-def _loaded(text: str) -> Mapping[str, Any]:
-    try:
-        stores = json.loads(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{SETTINGS} is not JSON: {error}.") from None
-    if not isinstance(stores, dict):
-        raise ConfigurationError(f"{SETTINGS} is a JSON object of aliases to stacks, not {type(stores).__name__}.")
-    return cast("dict[str, Any]", stores)
+    found: Mapping[str, Any] = stacks_from(stores, url, where=f"The settings in {type(settings).__name__}")
+    return found
