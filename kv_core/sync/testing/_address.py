@@ -116,15 +116,16 @@ class AddressContract(Contract):
 
     @pytest.mark.faults(8, 18)
     @pytest.mark.parametrize("operation", KEYED)
-    @pytest.mark.parametrize("key", BAD_KEYS.values(), ids=BAD_KEYS)
-    def test_what_is_not_text_is_no_key(self, store: Store, operation: str, key: Any) -> None:
+    def test_what_is_not_text_is_no_key(self, store: Store, operation: str) -> None:
         """Every operation refuses a key that is not exactly a str, or that UTF-8 cannot encode."""
-        if not lacks(store, operation):
+        if lacks(store, operation):
+            return
+        for kind, key in BAD_KEYS.items():
             with pytest.raises(InvalidKeyError) as caught:
                 call(store, operation, key)
 
-            assert not isinstance(caught.value, InvalidCollectionError)
-            assert (caught.value.outcome, caught.value.retryable) == ("not_applied", False)
+            assert not isinstance(caught.value, InvalidCollectionError), kind
+            assert (caught.value.outcome, caught.value.retryable) == ("not_applied", False), kind
 
     @pytest.mark.faults(18)
     def test_one_bad_key_refuses_the_whole_bulk(self, store: Store) -> None:
@@ -137,10 +138,11 @@ class AddressContract(Contract):
 
     @pytest.mark.faults(5, 8, 18)
     @pytest.mark.parametrize("operation", PLACED)
-    @pytest.mark.parametrize("collection", ["", 1, b"x", {"$ne": None}, ["a"], _Evil("x"), "\ud800"], ids=ascii)
-    def test_what_is_not_text_is_no_collection(self, store: Store, operation: str, collection: Any) -> None:
+    def test_what_is_not_text_is_no_collection(self, store: Store, operation: str) -> None:
         """Every operation refuses a collection that is empty, not exactly a str, or not encodable."""
-        if not lacks(store, operation):
+        if lacks(store, operation):
+            return
+        for collection in [*(bad for bad in BAD_KEYS.values() if bad is not None), ""]:
             with pytest.raises(InvalidCollectionError):
                 call(store, operation, collection=collection)
 
