@@ -137,6 +137,22 @@ class AsyncMethods(CacheBase):
         return old + delta
 
     @override
+    async def adecr_version(self, key: Any, delta: int = 1, version: int | None = None) -> int:
+        return await self.aincr_version(key, -delta, version)
+
+    @override
+    async def aget_or_set(
+        self, key: Any, default: Any, timeout: float | None = DEFAULT_TIMEOUT, version: int | None = None
+    ) -> Any:
+        found = await self.aget(key, self._missing_key, version)
+        if found is not self._missing_key:
+            return found
+        if callable(default):
+            default = default()
+        await self.aadd(key, default, timeout, version)
+        return await self.aget(key, default, version)  # what another added meanwhile counts
+
+    @override
     async def aclear(self) -> None:
         await self._current().astore.destroy_collection(self._collection)
 
