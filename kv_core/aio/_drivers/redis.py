@@ -80,7 +80,7 @@ class Client:
             if self._closed:
                 raise closed("not_applied")
             try:
-                return await self._redis.execute_command(*command, **_BYTES)
+                return await self._send(*command)
             except Exception as error:
                 if self._closed:
                     raise closed("unknown") from error
@@ -107,10 +107,35 @@ class Client:
                 if self._closed:
                     await self._redis.connection_pool.disconnect()  # type: ignore[unreachable]  # close() ran meanwhile
 
+    async def _send(self, *command: Any) -> Any:
+        return await self._redis.execute_command(*command, **_BYTES)
+
     async def close(self) -> None:
         """Close the connections; a call that is out ends with StoreClosedError."""
         self._closed = True
         await self._redis.aclose(close_connection_pool=True)
+
+
+class _OwnClient(Client):
+    """A client that we made: single commands go straight to a connection, past redis-py's retries, which are off.
+
+    That takes off a tenth of what a `get` costs.
+    """
+
+    @override
+    async def _send(self, *command: Any) -> Any:
+        pool = self._redis.connection_pool
+        connection: Any = await pool.get_connection()
+        try:
+            await connection.send_command(*command)
+            return await connection.read_response(disable_decoding=True)
+        except errors.ResponseError:
+            raise
+        except BaseException:
+            await connection.disconnect(nowait=True)  # or the next caller might read this command's reply
+            raise
+        finally:
+            await pool.release(connection)
 
 
 def check(url: str) -> None:
@@ -137,7 +162,7 @@ def connect(url: str, timeout: float, credential_provider: object) -> Client:
         retry=Retry(NoBackoff(), 0),
         **(defaults | options),
     )
-    return Client(Redis(connection_pool=pool), limit)
+    return _OwnClient(Redis(connection_pool=pool), limit)
 
 
 def borrow(client: Redis) -> Client:
