@@ -169,6 +169,19 @@ def test_every_kind_has_a_page():
             assert f"]({page})" in index
 
 
+def test_every_adapter_has_a_page():
+    """Each adapter has a page, and a link to it from the list of adapters."""
+    index = (ROOT / "docs/adapters/index.md").read_text()
+    modules = [path.stem for path in (ROOT / "kv_core/aio/adapters").glob("[a-z]*.py")]
+
+    assert modules
+    for name in modules:
+        page = f"{name.replace('_', '-')}.md"
+
+        assert (ROOT / "docs/adapters" / page).is_file()
+        assert f"]({page})" in index
+
+
 def test_links_of_the_readme_lead_somewhere():
     """The files that README.md points at exist; the pages' own links are checked when they are built."""
     links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / "README.md").read_text())
