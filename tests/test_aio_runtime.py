@@ -401,6 +401,20 @@ def test_closing_after_a_loop_has_ended(pool):
     still.close()
 
 
+def test_loops_that_were_closed_carelessly_are_forgotten(pool):
+    """A loop that was closed without closing its generators is not held for ever."""
+    careless = asyncio.new_event_loop()
+    careless.run_until_complete(pool.use())
+    careless.close()
+
+    async def others():
+        await pool.use()
+        assert careless not in pool.clients._by_loop
+
+    asyncio.run(others())
+    assert len(pool.made) == 2
+
+
 @FORKING
 def test_a_child_begins_anew(pool):
     """After a fork the child makes its own client and leaves its parent's alone, inside a run and between runs."""
@@ -409,6 +423,7 @@ def test_a_child_begins_anew(pool):
         async def use():
             assert pool.clients.current() is None
             await pool.use()
+            await pool.clients.close()  # nor does closing reach for the parent's
 
         asyncio.run(use())
         assert len(pool.made) == 2

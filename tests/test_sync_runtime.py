@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 from forks import Child, sockets
 
-from kv_core.deadline import DEADLINE, left
+from kv_core.deadline import DEADLINE, deadline, left
 from kv_core.errors import BaseKeyValueError, StoreClosedError, StoreTimeoutError
 from kv_core.sync._runtime import Borrowed, PerLoop, gather, run_blocking, within
 from kv_core.sync.stores.disk import DiskStore
@@ -238,6 +238,21 @@ def test_waiting_for_a_connection_ends(own_redis):
 
     assert {type(error) for error in errors} == {StoreTimeoutError}
     assert sorted(error.outcome for error in errors) == ["not_applied", "not_applied", "unknown"]
+
+
+def test_a_nearer_deadline_reaches_an_open_connection(own_redis):
+    """A connection that was opened with time to spare is waited for no longer than the call's own deadline."""
+    with RedisStore(url=own_redis.url, timeout=20) as store:
+        store.put("key", {"n": 1})
+        own_redis.freeze()
+        try:
+            start = time.monotonic()
+            with pytest.raises(StoreTimeoutError), deadline(0.1):
+                store.get("other")
+            assert 0.09 < time.monotonic() - start < 2
+        finally:
+            own_redis.thaw()
+        assert store.get("key") == {"n": 1}
 
 
 def failure(store, number):
