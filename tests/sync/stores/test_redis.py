@@ -44,6 +44,13 @@ def raw(url):
 
 
 @pytest.fixture
+def alone(own_redis):
+    """A plain client for a server that this test has for itself."""
+    with Raw.from_url(own_redis.url) as client:
+        yield client
+
+
+@pytest.fixture
 def store(url, raw):
     with RedisStore(url=url) as store:
         yield store
@@ -115,52 +122,50 @@ def test_it_has_every_operation_but_culling(store):
 
 @pytest.mark.faults(6, 10)
 @pytest.mark.parametrize("key", ["é" * 240, "a\r\nflushall", "a\r\n*1\r\n$8\r\nFLUSHALL\r\n", "a b", ""], ids=ascii)
-def test_the_server_receives_one_command(start_redis, key):
+def test_the_server_receives_one_command(own_redis, alone, key):
     """A put is one SET whatever the key and the value hold, and other keys stay."""
-    server = start_redis()
-    with RedisStore(url=server.url) as store:
-        with Raw.from_url(server.url) as raw:
-            raw.set("mine", "1")
-            store.get("warm")
-            raw.config_resetstat()
+    value = {"value": "flushall\r\nFLUSHALL\r\n", "raw": b"\r\nflushall\r\n"}
+    with RedisStore(url=own_redis.url) as store:
+        alone.set("mine", "1")
+        store.get("warm")
+        alone.config_resetstat()
 
-            store.put(key, {"value": "flushall\r\nFLUSHALL\r\n", "raw": b"\r\nflushall\r\n"})
+        store.put(key, value)
 
-            assert commands(raw) == {"set": 1}
-            assert raw.get("mine") == b"1"
-            assert store.get(key) == {"value": "flushall\r\nFLUSHALL\r\n", "raw": b"\r\nflushall\r\n"}
+        assert commands(alone) == {"set": 1}
+        assert alone.get("mine") == b"1"
+        assert store.get(key) == value
 
 
-def test_what_each_operation_costs(own_redis):
+def test_what_each_operation_costs(own_redis, alone):
     """Single operations are one command; bulk operations do not grow with their keys."""
     keys = [f"key {number}" for number in range(100)]
     values = [{"n": 1}] * 100
     with RedisStore(url=own_redis.url) as store:
-        with Raw.from_url(own_redis.url) as raw:
-            store.put_many(keys, values, ttl=60)
-            store.ttl_many(keys)
-            store.increment("count", initial=0)
+        store.put_many(keys, values, ttl=60)
+        store.ttl_many(keys)
+        store.increment("count", initial=0)
 
-            def cost(operation, *arguments, **options):
-                raw.config_resetstat()
-                getattr(store, operation)(*arguments, **options)
-                return commands(raw)
+        def cost(operation, *arguments, **options):
+            alone.config_resetstat()
+            getattr(store, operation)(*arguments, **options)
+            return commands(alone)
 
-            assert cost("get", "key 1") == {"get": 1}
-            assert cost("put", "key 1", {}) == {"set": 1}
-            assert cost("put", "key 1", {}, ttl=5) == {"set": 1}
-            assert cost("delete", "key 1") == {"del": 1}
-            assert cost("put_if_absent", "key 1", {}, ttl=5) == {"set": 1}
-            assert cost("put_if_present", "key 1", {}) == {"set": 1}
-            assert cost("touch", "key 1", ttl=5) == {"pexpire": 1}
-            assert cost("put_many", keys, values) == {"mset": 1}
-            assert cost("delete_many", keys) == {"del": 1}
-            assert (cost("put_many", keys, values, ttl=60))["evalsha"] == 1
-            assert cost("get_many", keys) == {"mget": 1, "exists": 1}
-            assert (cost("ttl_many", keys))["evalsha"] == 1
-            assert (cost("increment", "count"))["evalsha"] == 1
-            assert cost("get_many", []) == {}
-            assert cost("put_many", [], []) == {}
+        assert cost("get", "key 1") == {"get": 1}
+        assert cost("put", "key 1", {}) == {"set": 1}
+        assert cost("put", "key 1", {}, ttl=5) == {"set": 1}
+        assert cost("delete", "key 1") == {"del": 1}
+        assert cost("put_if_absent", "key 1", {}, ttl=5) == {"set": 1}
+        assert cost("put_if_present", "key 1", {}) == {"set": 1}
+        assert cost("touch", "key 1", ttl=5) == {"pexpire": 1}
+        assert cost("put_many", keys, values) == {"mset": 1}
+        assert cost("delete_many", keys) == {"del": 1}
+        assert (cost("put_many", keys, values, ttl=60))["evalsha"] == 1
+        assert cost("get_many", keys) == {"mget": 1, "exists": 1}
+        assert (cost("ttl_many", keys))["evalsha"] == 1
+        assert (cost("increment", "count"))["evalsha"] == 1
+        assert cost("get_many", []) == {}
+        assert cost("put_many", [], []) == {}
 
 
 @pytest.mark.faults(50)

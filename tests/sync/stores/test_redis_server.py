@@ -207,9 +207,10 @@ def test_options_in_the_url_are_honoured(own_redis, raw):
 @pytest.mark.faults(117)
 def test_tls_is_never_dropped(own_redis):
     """A rediss:// URL does not speak in the clear to a server that does."""
-    with RedisStore(url=own_redis.url.replace("redis://", "rediss://"), timeout=0.3) as store:
-        with pytest.raises((StoreConnectionError, StoreTimeoutError)) as caught:
-            store.put("key", {"canary": "in the clear"})
+    store = RedisStore(url=own_redis.url.replace("redis://", "rediss://"), timeout=0.3)
+    with pytest.raises((StoreConnectionError, StoreTimeoutError)) as caught:
+        store.put("key", {"canary": "in the clear"})
+    store.close()
 
     assert caught.value.outcome == "not_applied"
     with Raw.from_url(own_redis.url) as raw:
