@@ -122,7 +122,7 @@ def encode_value(value: dict[str, Any]) -> bytes:
         raise _refused(error) from _cause(error)
 
 
-def decode_value(data: bytes) -> dict[str, Any]:
+def decode_value(data: bytes | bytearray) -> dict[str, Any]:
     """Undo `encode_value`."""
     value: dict[str, Any] = _msgpack_value(data)
     return value

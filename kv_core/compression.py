@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from kv_core.errors import ConfigurationError, DecompressionError, MissingDependencyError
 
-Algorithm = Literal["gzip", "zstd"]
+ALGORITHMS: Final = ("gzip", "zstd")
 _GZIP_WINDOW: Final = 31  # zlib's number for gzip's header and the largest window
+_PIECE: Final = 2**20  # what comes out at once: zlib holds it twice for a moment
 
 
 class Compressor(NamedTuple):
@@ -21,7 +22,7 @@ class Compressor(NamedTuple):
     """
 
     compress: Callable[[bytes], bytes]
-    decompress: Callable[[bytes, int], bytes]
+    decompress: Callable[[bytes, int], bytes | bytearray]
 
 
 def compressor(algorithm: str) -> Compressor:
@@ -29,7 +30,7 @@ def compressor(algorithm: str) -> Compressor:
 
     Raises:
         ConfigurationError: There is none.
-        MissingDependencyError: `"zstd"` needs a package before Python 3.14.
+        MissingDependencyError: `"zstd"` needs a package.
     """
     if algorithm == "gzip":
         return Compressor(_gzip, _gunzip)
@@ -42,10 +43,17 @@ def _gzip(data: bytes) -> bytes:
     return zlib.compress(data, wbits=_GZIP_WINDOW)
 
 
-def _gunzip(data: bytes, limit: int) -> bytes:
+def _gunzip(data: bytes, limit: int) -> bytes | bytearray:
     decompressor = zlib.decompressobj(wbits=_GZIP_WINDOW)
     try:
-        found = decompressor.decompress(data, limit + 1)
+        found: bytes | bytearray = decompressor.decompress(data, min(limit + 1, _PIECE))
+        if not decompressor.eof:
+            found = bytearray(found)
+        while not decompressor.eof and len(found) <= limit:
+            piece = decompressor.decompress(decompressor.unconsumed_tail, min(limit + 1 - len(found), _PIECE))
+            if not piece and not decompressor.eof:
+                break  # it ends too soon
+            found += piece
     except zlib.error as error:
         raise _damaged() from error
     if len(found) > limit:
@@ -64,16 +72,17 @@ def _zstd() -> Compressor:
 
     def decompress(data: bytes, limit: int) -> bytes:
         try:
-            decompressor = library.ZstdDecompressor().decompressobj(read_across_frames=False)
             size = library.get_frame_parameters(data).content_size
-            if size > limit and size != library.CONTENTSIZE_UNKNOWN:
-                raise _too_large(limit)
             if size == library.CONTENTSIZE_UNKNOWN:
                 raise _damaged()  # what we write says how long it is
-            found: bytes = decompressor.decompress(data)
+            if size > limit:
+                raise _too_large(limit)
+            if size == 0 and data != compress(b""):
+                raise _damaged()  # the library would look no further
+            found: bytes = library.ZstdDecompressor().decompress(data, allow_extra_data=False)  # into *size* bytes
         except library.ZstdError as error:
             raise _damaged() from error
-        if not decompressor.eof or decompressor.unused_data or len(found) != size:
+        if len(found) != size:
             raise _damaged()
         return found
 

@@ -10,7 +10,7 @@ import base64
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeGuard
 
 import msgspec
 
@@ -29,6 +29,7 @@ __all__ = ["Fernet", "MultiFernet", "Sealed", "Sealer", "keys_from", "refused"]
 MARK: Final = "__kv_encrypted__"
 VERSION: Final = 1
 _FIELDS: Final = {MARK, "data"}
+Address = tuple[str, str]
 _ITERATIONS: Final = 1_200_000  # of PBKDF2; as py-key-value, so that the same words give the same key
 
 
@@ -54,18 +55,29 @@ class Sealer:
         self._first = fernets[0]
         self._all = MultiFernet(fernets)
 
-    def seal(self, value: dict[str, Any], collection: str, key: str, expires_at: datetime | None) -> dict[str, Any]:
+    def seal(self, value: dict[str, Any], place: Address, expires_at: datetime | None) -> dict[str, Any]:
         """Return what is stored for a value.
+
+        Args:
+            value: The value.
+            place: The collection and key to which it is bound.
+            expires_at: When it ends at the latest.
 
         Raises:
             SerializationError: The value cannot be kept exactly.
         """
         codec.encode_value(value)  # refuses what would not come back
-        token = self._first.encrypt(_encode(Sealed(VERSION, collection, key, expires_at, value)))
+        token = self._first.encrypt(_encode(Sealed(VERSION, *place, expires_at, value)))
         return {MARK: VERSION, "data": base64.urlsafe_b64decode(token)}
 
-    def open(self, stored: dict[str, Any], collection: str, key: str) -> Sealed:
-        """Return what was sealed for this address.
+    def open(self, stored: dict[str, Any], place: Address, collection: str, key: str) -> Sealed:
+        """Return what was sealed for this place.
+
+        Args:
+            stored: What is stored.
+            place: The collection and key to which it has to be bound.
+            collection: What the caller calls the collection, for error texts.
+            key: What the caller calls the key.
 
         Raises:
             DecryptionError: It is not encrypted, not with these keys, or for another address.
@@ -78,7 +90,7 @@ class Sealer:
             raise refused("cannot be decrypted with these keys", collection, key) from None
         if sealed.version > VERSION:
             raise self._too_new(sealed.version, collection, key)
-        if (sealed.collection, sealed.key) != (collection, key):
+        if (sealed.collection, sealed.key) != place:
             raise refused("was encrypted for another address", collection, key)
         return sealed
 
@@ -139,22 +151,33 @@ def keys_from(
     ways = [fernet is not None, keys is not None, source_material is not None or salt is not None]
     if sum(ways) != 1:
         raise ConfigurationError("Encryption takes its keys as one of fernet=, keys=, or source_material= and salt=.")
-    if isinstance(fernet, MultiFernet):
-        return list(fernet._fernets)  # pyright: ignore[reportPrivateUsage] - to know the current one
-    if isinstance(fernet, Fernet):
+    if fernet is not None:
+        if isinstance(fernet, MultiFernet):
+            return list(fernet._fernets)  # pyright: ignore[reportPrivateUsage] - to know the current one
+        if not isinstance(fernet, Fernet):  # pyright: ignore[reportUnnecessaryIsInstance] - users pass anything
+            raise ConfigurationError("fernet= is a Fernet or a MultiFernet; give keys that are text as keys=[…].")
         return [fernet]
     if keys is not None:
+        if isinstance(keys, str | bytes):
+            raise ConfigurationError("keys= is a list of Fernet keys; put the one key in a list.")
         try:
             found = [Fernet(key) for key in keys]
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError):
             message = "keys= is a list of Fernet keys, each as Fernet.generate_key() makes it, the current one first."
-            raise ConfigurationError(message) from error
-        if not found or isinstance(keys, str):
+            raise ConfigurationError(message) from None
+        if not found:
             raise ConfigurationError("keys= is a list of at least one Fernet key.")
         return found
-    if not source_material or not source_material.strip() or not salt or not salt.strip():
-        raise ConfigurationError("source_material= and salt= go together, and neither is empty.")
+    if not (_is_text(source_material) and _is_text(salt)):
+        raise ConfigurationError("source_material= and salt= go together; both are text, and neither is empty.")
     return [Fernet(_derived(source_material, salt))]
+
+
+def _is_text(given: object) -> TypeGuard[str]:
+    try:
+        return isinstance(given, str) and bool(given.strip()) and bool(given.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 @lru_cache(maxsize=16)

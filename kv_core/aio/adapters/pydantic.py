@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Any, Final, Generic, TypeVar, overload
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any, Final, Generic, TypeVar, cast, overload
 
 import msgspec
 
+from kv_core.address import check_collection, check_key, check_keys
 from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.checks import check_values
-from kv_core.errors import DeserializationError, MissingDependencyError, SerializationError
+from kv_core.errors import (
+    ConfigurationError,
+    DeserializationError,
+    InvalidCollectionError,
+    MissingDependencyError,
+    SerializationError,
+)
 from kv_core.spellings import also
 
 try:
-    from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
-    from pydantic_core import PydanticSerializationError
+    from pydantic import PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter, ValidationError
 except ImportError as error:
     raise MissingDependencyError("PydanticAdapter needs pydantic: pip install 'kvstack[pydantic]'") from error
 
@@ -26,11 +33,18 @@ _ITEMS: Final = "items"
 """The key under which a value is kept that is not a dict; as py-key-value does for lists."""
 
 
+class _Missing:
+    """The type of what stands for no entry, where None may be an object."""
+
+
+_MISSING: Final = _Missing()
+
+
 class PydanticAdapter(Generic[T]):
     """A store of objects of one type.
 
-    An object is kept as the JSON that pydantic makes of it, and validated when it is read. What is not a JSON object,
-    such as a list, is kept as `{"items": …}`.
+    An object is kept as the JSON that pydantic makes of it, and validated when it is read; what would not be valid
+    then is refused when it is put. What is not a JSON object, such as a list, is kept as `{"items": …}`.
     """
 
     @also(store="key_value", model="pydantic_model")
@@ -51,50 +65,73 @@ class PydanticAdapter(Generic[T]):
                 default it counts as missing, and a warning names its key.
 
         Raises:
-            TypeError: pydantic cannot validate the type.
+            ConfigurationError: pydantic cannot validate the type, or *default_collection* cannot be a collection.
         """
         self.key_value = key_value
         self.default_collection = default_collection
         self.raise_on_validation_error = raise_on_validation_error
         try:
+            if default_collection is not None:
+                check_collection(default_collection)
             self._type: TypeAdapter[T] = TypeAdapter(pydantic_model)
-        except PydanticSchemaGenerationError as error:
-            raise TypeError(f"pydantic cannot validate {pydantic_model!r}.") from error
+            self._type.rebuild(raise_errors=True)  # names that are not known raise now, not at the first use
+        except InvalidCollectionError as error:
+            raise ConfigurationError(f"PydanticAdapter: default_collection: {error}") from error
+        except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+            raise ConfigurationError(f"PydanticAdapter: pydantic cannot validate {pydantic_model!r}.") from error
 
     # Objects and values ---------------------------------------------------------------------------------------------
 
     def _dump(self, item: T, key: str) -> dict[str, Any]:
         try:
-            found: Any = self._type.dump_python(self._type.validate_python(item), mode="json", by_alias=True)
-        except (ValidationError, PydanticSerializationError) as error:
+            valid = self._type.validate_python(item)
+            # A warning would show the value; what it warns of, an object that was made invalid, is found below.
+            found: Any = self._type.dump_python(valid, mode="json", by_alias=True, warnings=False)
+            self._type.validate_json(msgspec.json.encode(found))
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             name = type(item).__name__
-            message = f"The {name} for {key!r} is not valid ({_reasons(error)}), and was not kept."
+            message = f"The {name} for {key!r} is not valid ({self._reasons(error)}), and was not kept."
             raise SerializationError(message, key=key) from None
         return found if self._is_object(found) else {_ITEMS: found}
 
     def _is_object(self, found: Any) -> bool:
         return type(found) is dict and not (found.keys() == {_ITEMS} and not self._has_items)
 
-    @property
+    @cached_property
     def _has_items(self) -> bool:
-        return _ITEMS in self._type.json_schema().get("properties", {})
+        """Whether the type is a model with a field of that name, which is kept as it is."""
+        try:
+            return _ITEMS in self._type.json_schema().get("properties", {})
+        except PydanticUserError:  # JSON schema does not know the type
+            return False
 
-    @overload
-    def _load(self, value: dict[str, Any] | None, key: str, default: None) -> T | None: ...
-    @overload
-    def _load(self, value: dict[str, Any] | None, key: str, default: D) -> T | D: ...
-    def _load(self, value: dict[str, Any] | None, key: str, default: D | None) -> T | D | None:
+    def _load(self, value: dict[str, Any] | None, key: str, default: D) -> T | D:
         if value is None:
             return default
         stored: Any = value[_ITEMS] if value.keys() == {_ITEMS} and not self._has_items else value
         try:
             return self._type.validate_json(msgspec.json.encode(stored))
         except ValidationError as error:
-            message = f"What is stored under {key!r} is not valid: {_reasons(error)}."
+            message = f"What is stored under {key!r} is not valid: {self._reasons(error)}."
             if self.raise_on_validation_error:
                 raise DeserializationError(message, key=key) from None
             _logger.warning("%s It counts as missing.", message)
             return default
+
+    def _reasons(self, error: Exception) -> str:
+        """Say what pydantic found, without what it found it in: names that are not the type's own are left out."""
+        if not isinstance(error, ValidationError):
+            return "it cannot be written as JSON"
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        return ", ".join(f"{self._shown(one['loc'])}: {one['type']}" for one in found[:5])
+
+    def _shown(self, place: tuple[int | str, ...]) -> str:
+        parts = [str(part) if isinstance(part, int) or part in self._field_names else "…" for part in place]
+        return ".".join(parts) or "the whole"
+
+    @cached_property
+    def _field_names(self) -> frozenset[str]:
+        return frozenset(_names_in(self._type.core_schema))
 
     def _place(self, collection: str | None) -> str | None:
         return self.default_collection if collection is None else collection
@@ -120,31 +157,32 @@ class PydanticAdapter(Generic[T]):
     ) -> list[T | None] | list[T | D]:
         """Return the object or *default* for each key, in the order of the keys."""
         found = await self.key_value.get_many(keys, collection=self._place(collection))
-        pairs = zip(keys, found, strict=True)
-        if default is None:
-            return [self._load(value, key, None) for key, value in pairs]
-        return [self._load(value, key, default) for key, value in pairs]
+        items: list[Any] = [self._load(value, key, default) for key, value in zip(keys, found, strict=True)]
+        return items
 
     async def ttl(self, key: str, *, collection: str | None = None) -> tuple[T | None, float | None]:
         """Return the object and the seconds it has left (None: no expiry), or `(None, None)` if there is none."""
         value, seconds = await self.key_value.ttl(key, collection=self._place(collection))
-        item = self._load(value, key, None)
-        return (None, None) if item is None else (item, seconds)
+        return self._load_ttl(value, key, seconds)
+
+    def _load_ttl(self, value: dict[str, Any] | None, key: str, seconds: float | None) -> tuple[T | None, float | None]:
+        item = self._load(value, key, _MISSING)
+        return (None, None) if isinstance(item, _Missing) else (item, seconds)
 
     async def ttl_many(
         self, keys: Sequence[str], *, collection: str | None = None
     ) -> list[tuple[T | None, float | None]]:
         """Return what `ttl` returns for each key."""
         found = await self.key_value.ttl_many(keys, collection=self._place(collection))
-        items = [(self._load(value, key, None), seconds) for key, (value, seconds) in zip(keys, found, strict=True)]
-        return [(None, None) if item is None else (item, seconds) for item, seconds in items]
+        return [self._load_ttl(value, key, seconds) for key, (value, seconds) in zip(keys, found, strict=True)]
 
     async def put(self, key: str, value: T, *, collection: str | None = None, ttl: float | None = None) -> None:
         """Keep an object, for *ttl* seconds or without end.
 
         Raises:
-            SerializationError: It is not of the type.
+            SerializationError: It is not of the type, or what is kept of it would not be.
         """
+        check_key(key)
         await self.key_value.put(key, self._dump(value, key), collection=self._place(collection), ttl=ttl)
 
     async def put_many(
@@ -161,6 +199,7 @@ class PydanticAdapter(Generic[T]):
             BatchLengthError: There are more or fewer objects than keys.
             SerializationError: One is not of the type; none was kept.
         """
+        check_keys(keys)
         check_values(keys, values)
         dumped = [self._dump(value, key) for key, value in zip(keys, values, strict=True)]
         await self.key_value.put_many(keys, dumped, collection=self._place(collection), ttl=ttl)
@@ -174,9 +213,17 @@ class PydanticAdapter(Generic[T]):
         return await self.key_value.delete_many(keys, collection=self._place(collection))
 
 
-def _reasons(error: ValidationError | PydanticSerializationError) -> str:
-    """Say what pydantic found, without what it found it in."""
-    if not isinstance(error, ValidationError):
-        return "it cannot be written as JSON"
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return ", ".join(f"{'.'.join(map(str, one['loc'])) or 'the whole'}: {one['type']}" for one in found[:5])
+def _names_in(schema: Any) -> Iterator[str]:
+    """Yield the names and aliases of all fields in one of pydantic's schemas."""
+    left: list[Any] = [schema]
+    while left:
+        part = left.pop()
+        if isinstance(part, list | tuple):
+            left += cast("Sequence[Any]", part)
+        elif isinstance(part, dict):
+            known = cast("dict[str, Any]", part)
+            if isinstance(known.get("fields"), dict):
+                yield from known["fields"]
+            if str(known.get("type")).endswith("-field"):
+                yield from [name for name in (known.get("name"), known.get("validation_alias")) if type(name) is str]
+            left += known.values()

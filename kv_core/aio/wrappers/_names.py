@@ -207,6 +207,7 @@ class NameWrapper(BaseWrapper):
     @override
     async def destroy_collection(self, collection: str) -> bool:
         check_collection(collection)
+        self._require("destroy_collection")
         if self._by_collection:
             return await super().destroy_collection(self._name((collection, ""))[0])
         found = False
@@ -217,6 +218,7 @@ class NameWrapper(BaseWrapper):
 
     @override
     async def destroy(self) -> bool:
+        self._require("destroy")
         return any([await self.destroy_collection(collection) for collection in await self.collections()])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
@@ -16,6 +16,7 @@ from kv_core.aio.wrappers.base import BaseWrapper
 from kv_core.capabilities import SEGMENTS
 from kv_core.checks import check_revision, check_values
 from kv_core.entry import Revision
+from kv_core.errors import BaseKeyValueError
 from kv_core.ttl import KEEP, SYSTEM_CLOCK, Clock, Keep, KeptTTL, TTLs, check_ttl, each_ttl, expiry
 
 Address = tuple[str, str]
@@ -31,6 +32,8 @@ class ValueWrapper(BaseWrapper):
 
     key_value: AsyncKeyValue
     _clock: Clock = SYSTEM_CLOCK
+    _hides: ClassVar[bool] = True
+    """Whether `_decode` may report an entry as missing that the wrapped store has."""
 
     @abstractmethod
     def _encode(self, value: dict[str, Any], address: Address, expires_at: datetime | None) -> dict[str, Any]:
@@ -122,8 +125,26 @@ class ValueWrapper(BaseWrapper):
         self, key: str, value: dict[str, Any], *, collection: str | None = None, ttl: float | None = None
     ) -> bool:
         address = self._place(key, collection)
-        encoded = self._encode_for(value, address, ttl)
-        return await super().put_if_absent(key, encoded, collection=address[0], ttl=ttl)
+        while True:
+            encoded = self._encode_for(value, address, ttl)
+            if await super().put_if_absent(key, encoded, collection=address[0], ttl=ttl):
+                return True
+            if not self._hides or not SEGMENTS["Revisions"] <= super()._capabilities():
+                return False
+            found = await super().get_with_revision(key, collection=address[0])
+            if found is None:
+                continue  # it has ended meanwhile
+            if not self._is_hidden(found[0], address):
+                return False
+            if await super().put_if_unchanged(key, encoded, found[1], collection=address[0], ttl=ttl):
+                return True
+
+    def _is_hidden(self, stored: dict[str, Any], address: Address) -> bool:
+        """Say whether what the wrapped store has counts as missing; what cannot be read does not."""
+        try:
+            return self._decode(stored, address) is None
+        except BaseKeyValueError:
+            return False
 
     @override
     async def put_if_present(
@@ -168,6 +189,7 @@ class ValueWrapper(BaseWrapper):
         ttl: float | None = None,
     ) -> int:
         collection, key = self._place(key, collection)
+        self._require("increment")
         check_ttl(ttl)
         counter.check_number(amount, "amount")
         if initial is not None:

@@ -9,14 +9,14 @@ from typing import Any, Final
 from typing_extensions import override
 
 from kv_core import codec
-from kv_core.address import check_keys
+from kv_core.address import check_key, check_keys
 from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.wrappers.base import BaseWrapper
 from kv_core.checks import check_values, whole
 from kv_core.entry import Revision
-from kv_core.errors import ConfigurationError, EntryTooLargeError, EntryTooSmallError
+from kv_core.errors import BaseKeyValueError, ConfigurationError, EntryTooLargeError, EntryTooSmallError
 from kv_core.spellings import also
-from kv_core.ttl import KEEP, KeptTTL, TTLs, each_ttl
+from kv_core.ttl import KEEP, Keep, KeptTTL, TTLs, check_ttl, each_ttl
 
 _logger = logging.getLogger(__name__)
 _COUNTER: Final = (len(b'{"value":0}'), len(b'{"value":-9223372036854775808}'))
@@ -66,8 +66,11 @@ class LimitSizeWrapper(BaseWrapper):
         fits = (self.max_size is None or self.max_size >= largest) and (self.min_size or 0) <= smallest
         return kept if fits else kept - {"increment"}
 
-    def _fits(self, key: str, value: dict[str, Any]) -> bool:
-        """Say whether a value may pass; raise where that was asked for."""
+    def _fits(self, key: str, value: dict[str, Any], ttl: KeptTTL) -> bool:
+        """Say whether a value may pass; raise where that was asked for, or where the call is wrong anyway."""
+        check_key(key)
+        if not isinstance(ttl, Keep):
+            check_ttl(ttl)
         size = codec.size(value)
         if self.max_size is not None and size > self.max_size:
             message = f"{key!r} is {size:,} bytes as JSON; LimitSizeWrapper allows {self.max_size:,}."
@@ -79,14 +82,14 @@ class LimitSizeWrapper(BaseWrapper):
                 raise EntryTooSmallError(message, key=key)
         else:
             return True
-        _logger.warning("%s It was not kept, and the old value deleted.", message)
+        _logger.warning("%s It was not kept; nor is an old value that it would have replaced.", message)
         return False
 
     @override
     async def put(
         self, key: str, value: dict[str, Any], *, collection: str | None = None, ttl: float | None = None
     ) -> None:
-        if self._fits(key, value):
+        if self._fits(key, value, ttl):
             await self.key_value.put(key, value, collection=collection, ttl=ttl)
         else:
             await self.key_value.delete(key, collection=collection)
@@ -104,27 +107,33 @@ class LimitSizeWrapper(BaseWrapper):
         check_values(keys, values)
         ttls = each_ttl(ttl, len(keys))
         last = dict(zip(keys, zip(values, ttls, strict=True), strict=True))
-        fitting = {key: pair for key, pair in last.items() if self._fits(key, pair[0])}
-        if len(fitting) < len(last):
-            await self.key_value.delete_many([key for key in last if key not in fitting], collection=collection)
-        await self.key_value.put_many(
-            list(fitting),
-            [value for value, _ in fitting.values()],
-            collection=collection,
-            ttl=[seconds for _, seconds in fitting.values()],
-        )
+        fitting = {key: pair for key, pair in last.items() if self._fits(key, *pair)}
+        refused = [key for key in last if key not in fitting]
+        if refused:
+            await self.key_value.delete_many(refused, collection=collection)
+        try:
+            await self.key_value.put_many(
+                list(fitting),
+                [value for value, _ in fitting.values()],
+                collection=collection,
+                ttl=[seconds for _, seconds in fitting.values()],
+            )
+        except BaseKeyValueError as error:
+            if refused:
+                error.outcome = "unknown"  # something was deleted
+            raise
 
     @override
     async def put_if_absent(
         self, key: str, value: dict[str, Any], *, collection: str | None = None, ttl: float | None = None
     ) -> bool:
-        return self._fits(key, value) and await super().put_if_absent(key, value, collection=collection, ttl=ttl)
+        return self._fits(key, value, ttl) and await super().put_if_absent(key, value, collection=collection, ttl=ttl)
 
     @override
     async def put_if_present(
         self, key: str, value: dict[str, Any], *, collection: str | None = None, ttl: float | None = None
     ) -> bool:
-        if self._fits(key, value):
+        if self._fits(key, value, ttl):
             return await super().put_if_present(key, value, collection=collection, ttl=ttl)
         await self.key_value.delete(key, collection=collection)
         return False
@@ -139,7 +148,7 @@ class LimitSizeWrapper(BaseWrapper):
         collection: str | None = None,
         ttl: KeptTTL = KEEP,
     ) -> bool:
-        if self._fits(key, value):
+        if self._fits(key, value, ttl):
             return await super().put_if_unchanged(key, value, revision, collection=collection, ttl=ttl)
         await self.delete_if_unchanged(key, revision, collection=collection)
         return False

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, cast
 
-import msgspec
 from typing_extensions import override
 
 from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.wrappers._calls import Call, CallWrapper, T
+from kv_core.errors import ConfigurationError
 from kv_core.spellings import also
+from kv_core.ttl import Keep
+
+_LEVELS: Final = logging.getLevelNamesMapping()
+_PLAIN: Final = (str, int, float, bool, type(None), Keep)
 
 
 class LoggingWrapper(CallWrapper):
@@ -24,8 +29,8 @@ class LoggingWrapper(CallWrapper):
     def __init__(
         self,
         key_value: AsyncKeyValue,
-        logger: logging.Logger | None = None,
-        log_level: int = logging.INFO,
+        logger: logging.Logger | str | None = None,
+        log_level: int | str = logging.INFO,
         log_values: bool = False,
         structured_logs: bool = False,
     ) -> None:
@@ -33,14 +38,24 @@ class LoggingWrapper(CallWrapper):
 
         Args:
             key_value: The store.
-            logger: Where the lines go; by default the logger of this module.
-            log_level: Their level; where it is off, nothing is done.
+            logger: Where the lines go, or its name; by default the logger of this module.
+            log_level: Their level, or its name; where it is off, nothing is done.
             log_values: Show the values that are put and found, too.
             structured_logs: Write each line as JSON.
+
+        Raises:
+            ConfigurationError: *logger* is no logger, or *log_level* no level.
         """
         self.key_value = key_value
-        self.logger = logger or logging.getLogger(__name__)
-        self.log_level = log_level
+        if logger is None or isinstance(logger, str):
+            logger = logging.getLogger(logger or __name__)
+        if not callable(getattr(logger, "isEnabledFor", None)):
+            raise ConfigurationError(f"LoggingWrapper: logger is a logger or its name, not {type(logger).__name__}.")
+        level = _LEVELS.get(log_level.upper()) if isinstance(log_level, str) else log_level
+        if type(level) is not int:
+            raise ConfigurationError(f"LoggingWrapper: log_level is a level or its name, not {log_level!r}.")
+        self.logger = logger
+        self.log_level = level
         self.log_values = log_values
         self.structured_logs = structured_logs
 
@@ -62,11 +77,35 @@ class LoggingWrapper(CallWrapper):
         if call.arguments:
             facts["keys" if call.operation.bulk else "key"] = call.arguments[0]
         facts |= call.options
+        if not self.log_values:
+            facts.pop("initial", None)  # it becomes the value
+        facts = {name: _shown(fact) for name, fact in facts.items()}
         if self.log_values and call.operation.writes_value and len(call.arguments) > 1:
             facts["values" if call.operation.bulk else "value"] = call.arguments[1]
         facts |= more
         if self.structured_logs:
-            line = msgspec.json.encode({"operation": call.name, **facts}, enc_hook=repr).decode()
+            line = _json({"operation": call.name, **facts})
         else:
-            line = " ".join([call.name.upper(), *[f"{name}={fact!r}" for name, fact in facts.items()]])
+            line = " ".join([call.name.upper(), *[f"{name}={_repr(fact)}" for name, fact in facts.items()]])
         self.logger.log(self.log_level, "%s", line)
+
+
+def _shown(fact: object) -> object:
+    """Return a name or a number to be shown, or the type of anything else, whose own text may say anything."""
+    if type(fact) in (list, tuple):
+        return [_shown(one) for one in cast("list[object]", fact)]
+    return fact if type(fact) in _PLAIN else f"<{type(fact).__name__}>"
+
+
+def _repr(fact: object) -> str:
+    try:
+        return repr(fact)
+    except Exception:  # noqa: BLE001 - of a value or a number that no store takes, such as one of 5,000 digits
+        return f"<{type(fact).__name__}>"
+
+
+def _json(facts: Mapping[str, object]) -> str:
+    try:
+        return json.dumps(facts, separators=(",", ":"), default=repr)
+    except Exception:  # noqa: BLE001 - as above
+        return json.dumps({name: _repr(fact) for name, fact in facts.items()}, separators=(",", ":"))

@@ -14,7 +14,7 @@ from kv_core.checks import positive
 from kv_core.entry import Revision
 from kv_core.errors import ConfigurationError
 from kv_core.spellings import also
-from kv_core.ttl import KEEP, Keep, KeptTTL, TTLs, check_ttl, each_ttl
+from kv_core.ttl import KEEP, MAX_TTL, Keep, KeptTTL, TTLs, check_ttl, each_ttl
 
 
 class TTLClampWrapper(BaseWrapper):
@@ -35,13 +35,17 @@ class TTLClampWrapper(BaseWrapper):
             missing_ttl: The ttl of what is put without one, in seconds; by default it has none.
 
         Raises:
-            ConfigurationError: A bound is not more than 0, or they are in the wrong order.
+            ConfigurationError: A bound is not more than 0, they are in the wrong order, or *min_ttl* is longer than
+                any ttl may be.
         """
         self.key_value = key_value
         self.min_ttl = positive(min_ttl, "TTLClampWrapper: min_ttl (seconds)")
         self.max_ttl = positive(max_ttl, "TTLClampWrapper: max_ttl (seconds)")
         if self.min_ttl > self.max_ttl:
             raise ConfigurationError(f"TTLClampWrapper: min_ttl {min_ttl} is more than max_ttl {max_ttl}.")
+        if self.min_ttl > MAX_TTL:
+            raise ConfigurationError(f"TTLClampWrapper: min_ttl {min_ttl} is more than stores take, {MAX_TTL:.0f}.")
+        self.max_ttl = min(self.max_ttl, MAX_TTL)
         self.missing_ttl = None
         if missing_ttl is not None:
             self.missing_ttl = self._clamp(positive(missing_ttl, "TTLClampWrapper: missing_ttl (seconds)"))

@@ -204,6 +204,7 @@ class NameWrapper(BaseWrapper):
     @override
     def destroy_collection(self, collection: str) -> bool:
         check_collection(collection)
+        self._require("destroy_collection")
         if self._by_collection:
             return super().destroy_collection(self._name((collection, ""))[0])
         found = False
@@ -214,6 +215,7 @@ class NameWrapper(BaseWrapper):
 
     @override
     def destroy(self) -> bool:
+        self._require("destroy")
         return any([self.destroy_collection(collection) for collection in self.collections()])
 
 

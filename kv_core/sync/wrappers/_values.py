@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
@@ -15,6 +15,7 @@ from kv_core.address import check_key, check_keys
 from kv_core.capabilities import SEGMENTS
 from kv_core.checks import check_revision, check_values
 from kv_core.entry import Revision
+from kv_core.errors import BaseKeyValueError
 from kv_core.sync.protocols import KeyValue
 from kv_core.sync.wrappers.base import BaseWrapper
 from kv_core.ttl import KEEP, SYSTEM_CLOCK, Clock, Keep, KeptTTL, TTLs, check_ttl, each_ttl, expiry
@@ -32,6 +33,8 @@ class ValueWrapper(BaseWrapper):
 
     key_value: KeyValue
     _clock: Clock = SYSTEM_CLOCK
+    _hides: ClassVar[bool] = True
+    """Whether `_decode` may report an entry as missing that the wrapped store has."""
 
     @abstractmethod
     def _encode(self, value: dict[str, Any], address: Address, expires_at: datetime | None) -> dict[str, Any]:
@@ -121,8 +124,26 @@ class ValueWrapper(BaseWrapper):
         self, key: str, value: dict[str, Any], *, collection: str | None = None, ttl: float | None = None
     ) -> bool:
         address = self._place(key, collection)
-        encoded = self._encode_for(value, address, ttl)
-        return super().put_if_absent(key, encoded, collection=address[0], ttl=ttl)
+        while True:
+            encoded = self._encode_for(value, address, ttl)
+            if super().put_if_absent(key, encoded, collection=address[0], ttl=ttl):
+                return True
+            if not self._hides or not SEGMENTS["Revisions"] <= super()._capabilities():
+                return False
+            found = super().get_with_revision(key, collection=address[0])
+            if found is None:
+                continue  # it has ended meanwhile
+            if not self._is_hidden(found[0], address):
+                return False
+            if super().put_if_unchanged(key, encoded, found[1], collection=address[0], ttl=ttl):
+                return True
+
+    def _is_hidden(self, stored: dict[str, Any], address: Address) -> bool:
+        """Say whether what the wrapped store has counts as missing; what cannot be read does not."""
+        try:
+            return self._decode(stored, address) is None
+        except BaseKeyValueError:
+            return False
 
     @override
     def put_if_present(
@@ -165,6 +186,7 @@ class ValueWrapper(BaseWrapper):
         ttl: float | None = None,
     ) -> int:
         collection, key = self._place(key, collection)
+        self._require("increment")
         check_ttl(ttl)
         counter.check_number(amount, "amount")
         if initial is not None:

@@ -10,8 +10,8 @@ from typing_extensions import override
 
 from kv_core import codec
 from kv_core.checks import whole
-from kv_core.compression import compressor
-from kv_core.errors import BaseKeyValueError, DecompressionError, EntryTooLargeError
+from kv_core.compression import ALGORITHMS, compressor
+from kv_core.errors import BaseKeyValueError, DecompressionError, EntryTooLargeError, MissingDependencyError
 from kv_core.spellings import also
 from kv_core.sync.protocols import KeyValue
 from kv_core.sync.wrappers._values import Address, ValueWrapper
@@ -29,6 +29,7 @@ class CompressionWrapper(ValueWrapper):
     """
 
     _compresses: ClassVar[bool] = True
+    _hides: ClassVar[bool] = False
 
     @also(store="key_value")
     def __init__(
@@ -43,9 +44,10 @@ class CompressionWrapper(ValueWrapper):
         Args:
             key_value: The store.
             min_size_to_compress: Values below it are kept as they are, in bytes of MessagePack.
-            algorithm: `"gzip"`, or `"zstd"` (faster and smaller; before Python 3.14 it needs `kvstack[zstd]`).
-                It is for writing: both are read.
-            max_size: The largest value that is compressed or read back, in bytes of MessagePack.
+            algorithm: `"gzip"`, or `"zstd"` (faster and smaller; it needs `kvstack[zstd]`). It is for writing: both
+                are read.
+            max_size: The largest value that is compressed or read back, in bytes of MessagePack. As Python objects a
+                value of many small parts takes a multiple of that.
 
         Raises:
             ConfigurationError: An option is out of range.
@@ -79,10 +81,14 @@ class CompressionWrapper(ValueWrapper):
             return value
         collection, key = address
         try:
-            if value.keys() != _FIELDS or value[_MARK] != _VERSION or type(value["data"]) is not bytes:
-                raise DecompressionError("A compressed value has a form that this version does not know.")
-            return codec.decode_value(compressor(value["algorithm"]).decompress(value["data"], self.max_size))
-        except (BaseKeyValueError, ValueError, RecursionError) as error:
+            return codec.decode_value(self._decompress(value))
+        except (DecompressionError, MissingDependencyError, ValueError, RecursionError) as error:
             reason = error.message if isinstance(error, BaseKeyValueError) else "What was compressed is not a value."
             message = f"{reason} (key {key!r} in {collection!r})"
             raise DecompressionError(message, key=key, collection=collection) from None
+
+    def _decompress(self, value: dict[str, Any]) -> bytes | bytearray:
+        known = value.keys() == _FIELDS and value[_MARK] == _VERSION and value["algorithm"] in ALGORITHMS
+        if not known or type(value["data"]) is not bytes:
+            raise DecompressionError("A compressed value has a form that this version does not know.")
+        return compressor(value["algorithm"]).decompress(value["data"], self.max_size)

@@ -26,13 +26,19 @@ class RoutingWrapper(CallWrapper):
     """
 
     @also(default="default_store")
-    def __init__(self, routing_function: Callable[[str | None], KeyValue | None], default_store: KeyValue) -> None:
+    def __init__(self, routing_function: Callable[[str], KeyValue | None], default_store: KeyValue) -> None:
         """Route by a function.
 
         Args:
-            routing_function: Takes the collection that was named (None: none was), and returns its store, or None.
+            routing_function: Takes a collection (where none was named, the default store's default), and returns its
+                store, or None.
             default_store: The store of collections for which the function returns None.
+
+        Raises:
+            ConfigurationError: *routing_function* cannot be called.
         """
+        if not callable(routing_function):
+            raise ConfigurationError("RoutingWrapper: routing_function is a function from a collection to its store.")
         self.key_value = default_store
         self.routing_function = routing_function
 
@@ -40,19 +46,26 @@ class RoutingWrapper(CallWrapper):
     def _capabilities(self) -> frozenset[str]:
         return super()._capabilities() & _PLACED
 
-    def _route(self, collection: str | None) -> KeyValue:
-        if collection is not None:
-            check_collection(collection)
-        return self.routing_function(collection) or self.key_value
+    def _route(self, collection: str) -> KeyValue:
+        store = self.routing_function(collection)
+        return self.key_value if store is None else store
 
     @override
     def _around(self, call: Call[T]) -> T:
         if call.name not in _PLACED:
             raise unsupported(self, call.name)
-        return call(self._route(call.collection))
+        collection = self._collection(call)
+        call = Call(call.name, call.arguments, {**call.options, "collection": collection})
+        return call(self._route(collection))
+
+    def _collection(self, call: Call[T]) -> str:
+        if call.name == "destroy_collection":
+            check_collection(call.collection)  # it has no default
+        return self._resolve(call.collection)
 
     @override
     def iter_keys(self, collection: str | None = None) -> Iterator[str]:
+        collection = self._resolve(collection)
         store: object = self._route(collection)
         iterate = getattr(store, "iter_keys", None)
         if iterate is None:
@@ -70,7 +83,7 @@ class CollectionRoutingWrapper(RoutingWrapper):
 
         Args:
             collection_map: The store of each collection that is named.
-            default_store: The store of all others, and of calls that name none.
+            default_store: The store of all others; where a call names none, its default collection is meant.
 
         Raises:
             ConfigurationError: *collection_map* is not a mapping.
@@ -80,8 +93,8 @@ class CollectionRoutingWrapper(RoutingWrapper):
         self.collection_map = dict(collection_map)
         super().__init__(self._look_up, default_store)
 
-    def _look_up(self, collection: str | None) -> KeyValue | None:
-        return self.collection_map.get(self.default_collection if collection is None else collection)
+    def _look_up(self, collection: str) -> KeyValue | None:
+        return self.collection_map.get(collection)
 
     @override
     def _capabilities(self) -> frozenset[str]:
@@ -89,8 +102,8 @@ class CollectionRoutingWrapper(RoutingWrapper):
 
     @override
     def close(self) -> None:
-        for store in {id(store): store for store in self.collection_map.values()}.values():
+        stores = (*self.collection_map.values(), self.key_value)
+        for store in {id(store): store for store in stores}.values():
             close = getattr(store, "close", None)
             if close is not None:
                 close()
-        super().close()

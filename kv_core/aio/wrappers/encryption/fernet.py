@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from typing_extensions import override
 
 from kv_core.aio.protocols import AsyncKeyValue
+from kv_core.aio.wrappers._names import NameWrapper
 from kv_core.aio.wrappers._values import Address, ValueWrapper
 from kv_core.capabilities import SEGMENTS
 from kv_core.encryption import Fernet, MultiFernet, Sealed, Sealer, keys_from, refused
 from kv_core.entry import Revision
-from kv_core.errors import ConfigurationError, DecryptionError
+from kv_core.errors import ConfigurationError, DecryptionError, EncryptionError, Outcome
+from kv_core.options import is_mapping
 from kv_core.spellings import also
 from kv_core.ttl import SYSTEM_CLOCK, Clock, check_ttl, remaining
 
@@ -25,9 +27,10 @@ _NOTED: Final = 10_000
 class FernetEncryptionWrapper(ValueWrapper):
     """Encrypt values on the way in, and decrypt them on the way out; keys, collections and ttls stay readable.
 
-    Each token holds the entry's address and its latest expiry, so an entry that somebody copied elsewhere or keeps
-    alive is refused or absent. An encrypted entry ends by that expiry, on the reader's clock. With several keys the
-    first encrypts and all decrypt; `rotate` encrypts everything anew with the first.
+    Each token holds the entry's address in the store (with the prefixes that wrappers inside add) and its latest
+    expiry, so an entry that somebody copied elsewhere or keeps alive is refused or absent. An encrypted entry ends by
+    that expiry, on the reader's clock; only `put_if_present` and the answer of `delete` go by the store's. With several
+    keys the first encrypts and all decrypt; `rotate` encrypts everything anew with the first.
     """
 
     @also(store="key_value")
@@ -69,6 +72,7 @@ class FernetEncryptionWrapper(ValueWrapper):
         self._noted: set[Address] = set()
         self._clock = _clock
         _check_order(key_value)
+        self._names = [part for part in _chain(key_value) if isinstance(part, NameWrapper)]
 
     @override
     def _capabilities(self) -> frozenset[str]:
@@ -77,7 +81,13 @@ class FernetEncryptionWrapper(ValueWrapper):
 
     @override
     def _encode(self, value: dict[str, Any], address: Address, expires_at: datetime | None) -> dict[str, Any]:
-        return self._sealer.seal(value, *address, expires_at)
+        return self._sealer.seal(value, self._bound(address), expires_at)
+
+    def _bound(self, address: Address) -> Address:
+        """Return where an entry really lies: its address as the names inside make it."""
+        for part in self._names:
+            address = part._name(address)  # pyright: ignore[reportPrivateUsage] - it asks what its user asks
+        return address
 
     @override
     def _decode(self, value: dict[str, Any], address: Address) -> dict[str, Any] | None:
@@ -98,7 +108,7 @@ class FernetEncryptionWrapper(ValueWrapper):
 
     def _unseal(self, stored: dict[str, Any], address: Address) -> Sealed:
         if "__kv_encrypted__" in stored:
-            return self._sealer.open(stored, *address)
+            return self._sealer.open(stored, self._bound(address), *address)
         if self.allow_unbound_reads and "__encrypted_data__" in stored:
             return Sealed(0, *address, None, self._sealer.open_unbound(stored, *address))
         if self.allow_plaintext_reads:
@@ -148,7 +158,8 @@ class FernetEncryptionWrapper(ValueWrapper):
     async def rotate(self, collection: str | None = None) -> int:
         """Encrypt anew, with the current key, what is encrypted with others; call it again if it was interrupted.
 
-        Entries that are changed meanwhile are left to whoever changed them. Every entry stays readable throughout.
+        Entries that are changed meanwhile are left to whoever changed them. Every entry stays readable throughout,
+        and keeps its expiry. What cannot be decrypted is left as it is, and told when everything else is done.
 
         Args:
             collection: One collection; by default all.
@@ -157,35 +168,66 @@ class FernetEncryptionWrapper(ValueWrapper):
             How many entries were encrypted anew.
 
         Raises:
-            DecryptionError: One cannot be decrypted with any of the keys.
+            DecryptionError: Something cannot be decrypted with any of the keys (unless `raise_on_decryption_error` is
+                False); it names the first.
             UnsupportedOperationError: The store cannot list its keys, or put conditionally.
         """
         for operation in ("collections", "iter_keys", "get_with_revision", "put_if_unchanged"):
             self._require(operation)
         names = await self.collections() if collection is None else [self._resolve(collection)]
-        rotated = 0
+        rotated = failed = 0
+        first: EncryptionError | None = None
         for name in names:
             async for key in self.iter_keys(name):
-                rotated += await self._rotate_one(key, name)
-        return rotated
+                try:
+                    rotated += await self._rotate_one(key, name)
+                except EncryptionError as error:
+                    failed += 1
+                    first = first or error
+        if first is None:
+            return rotated
+        message = f"{first.message} Left as they are: {failed:,} such values; encrypted anew: {rotated:,}."
+        outcome: Outcome = "unknown" if rotated else "not_applied"
+        raise DecryptionError(message, key=first.key, collection=first.collection, outcome=outcome) from first
 
     async def _rotate_one(self, key: str, collection: str) -> bool:
         found = await self._inner("get_with_revision").get_with_revision(key, collection=collection)
         if found is None or self._sealer.is_current(found[0]):
             return False
-        sealed = self._unseal(found[0], (collection, key))
-        stored = self._sealer.seal(sealed.value, collection, key, sealed.expires_at)
+        address = collection, key
+        try:
+            sealed = self._unseal(found[0], address)
+        except DecryptionError:
+            if self.raise_on_decryption_error:
+                raise
+            self._note(address)
+            return False
+        stored = self._encode(sealed.value, address, sealed.expires_at)
         return await self._inner("put_if_unchanged").put_if_unchanged(key, stored, found[1], collection=collection)
 
 
-def _check_order(store: object) -> None:
-    """Refuse a part that would undo or be undone by the encryption outside it."""
+def _chain(store: object) -> Iterator[object]:
+    """Yield the parts of a stack from the outermost; where it forks, along its `key_value`."""
     while store is not None:
-        name = type(store).__name__
-        if getattr(store, "_changes_ttl", False):
+        yield store
+        store = getattr(store, "key_value", None)
+
+
+def _check_order(store: object) -> None:
+    """Refuse a part that would undo or be undone by the encryption outside it, wherever a stack forks."""
+    left, seen = [store], {id(store)}
+    while left:
+        part = left.pop()
+        name = type(part).__name__
+        if getattr(part, "_changes_ttl", False):
             raise ConfigurationError(
                 f"{name} inside an encryption would change expiries that are sealed; put it outside."
             )
-        if getattr(store, "_compresses", False):
+        if getattr(part, "_compresses", False):
             raise ConfigurationError(f"{name} inside an encryption can compress nothing; put it outside.")
-        store = getattr(store, "key_value", None)
+        held: dict[str, Any] = getattr(part, "__dict__", {})
+        for thing in held.values():
+            for inner in thing.values() if is_mapping(thing) else (thing,):
+                if hasattr(inner, "get_many") and id(inner) not in seen:
+                    seen.add(id(inner))
+                    left.append(inner)
