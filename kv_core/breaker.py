@@ -14,7 +14,8 @@ State = Literal["closed", "open", "half-open"]
 class Breaker:
     """Closed until failures in a row reach a threshold; then open for a while; then half-open for one probe.
 
-    See https://martinfowler.com/bliki/CircuitBreaker.html.
+    See https://martinfowler.com/bliki/CircuitBreaker.html. Each call that is let in gets the number of the era it
+    began in; what ends in a later era (a call from before the breaker opened, say) no longer counts.
     """
 
     def __init__(self, threshold: int, reset_timeout: float, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -26,6 +27,7 @@ class Breaker:
             clock: Its monotonic hand is read.
         """
         self._threshold, self._reset_timeout, self._now = threshold, reset_timeout, clock.monotonic
+        self._era = 1
         self._failures = 0
         self._opened: float | None = None
         self._probing = False
@@ -34,46 +36,50 @@ class Breaker:
 
     @property
     def state(self) -> State:
-        """What it would do with a call now."""
+        """What it would do with a call now, were no probe out."""
         with self._lock:
-            return self._state()
+            if self._opened is None:
+                return "closed"
+            return "half-open" if self._now() - self._opened >= self._reset_timeout else "open"
 
-    def _state(self) -> State:
-        if self._opened is None:
-            return "closed"
-        return "half-open" if self._now() - self._opened >= self._reset_timeout else "open"
+    def enter(self) -> int | None:
+        """Return the era in which a call begins, or None if it may not be made."""
+        era = self._era  # before `_opened`: the two are read without the lock
+        return era if self._opened is None else self._probe()
 
-    def enter(self) -> bool:
-        """Say whether a call may be made; in the half-open state that is one probe at a time."""
-        if self._opened is None:
-            return True
+    def _probe(self) -> int | None:
         with self._lock:
-            state = self._state()
-            if state == "half-open" and not self._probing:
+            if self._opened is not None:
+                if self._probing or self._now() - self._opened < self._reset_timeout:
+                    return None
                 self._probing = True
-                return True
-            return state == "closed"
+                self._era += 1
+            return self._era
 
-    def succeed(self) -> None:
-        """Note that a call worked."""
+    def succeed(self, era: int) -> None:
+        """Note that a call worked that began in *era*."""
         if self._failures or self._opened is not None:
             with self._lock:
-                self._failures, self._opened, self._probing = 0, None, False
+                if era == self._era:
+                    self._failures, self._opened, self._probing = 0, None, False
 
-    def fail(self) -> None:
+    def fail(self, era: int) -> None:
         """Note that a call failed because the backend did."""
         with self._lock:
-            self._failures += 1
-            if self._probing or (self._opened is None and self._failures >= self._threshold):
-                self._opened = self._now()
-            self._probing = False
+            if era == self._era:
+                self._failures += 1
+                if self._probing or self._failures >= self._threshold:
+                    self._opened, self._probing = self._now(), False
+                    self._era += 1
 
-    def leave(self) -> None:
+    def leave(self, era: int) -> None:
         """Note that a call ended without telling anything about the backend."""
         if self._probing:
             with self._lock:
-                self._probing = False
+                if era == self._era:
+                    self._probing = False
 
     def renew_lock(self) -> None:
-        """Take a new lock, as a child has to after a fork."""
+        """Take a new lock, as a child has to after a fork; a probe that is out is the parent's."""
         self._lock = threading.Lock()
+        self._probing = False

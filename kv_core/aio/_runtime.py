@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from types import CoroutineType, coroutine
 from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar, cast
@@ -139,20 +140,37 @@ class SingleFlight(Generic[K, T]):
     """Let callers that ask for the same at the same time share one call, which goes on if one of them is cancelled."""
 
     def __init__(self) -> None:
-        self._flights: dict[tuple[asyncio.AbstractEventLoop, K], asyncio.Task[T]] = {}
+        self._flights: dict[K, dict[asyncio.AbstractEventLoop, asyncio.Task[T]]] = {}
 
     async def run(self, key: K, fn: Op[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what the call under way for *key* returns or raises; make it if there is none."""
+        """Return what the call under way for *key* returns or raises; make it if there is none.
+
+        The call knows no deadline, since those who wait for it may have different ones.
+        """
         loop = asyncio.get_running_loop()
-        flight = self._flights.get((loop, key))
-        if flight is None:
-            flight = loop.create_task(fn(*args, **kwargs))
-            self._flights[loop, key] = flight
-            flight.add_done_callback(partial(self._landed, (loop, key)))
+        flight = self._flights.get(key, {}).get(loop)
+        if flight is None or flight.done():
+            context = copy_context()
+            context.run(DEADLINE.set, None)
+            flight = loop.create_task(fn(*args, **kwargs), context=context)
+            self._flights.setdefault(key, {})[loop] = flight
+            flight.add_done_callback(partial(self._landed, key, loop))
         return await asyncio.shield(flight)
 
-    def _landed(self, place: tuple[asyncio.AbstractEventLoop, K], flight: asyncio.Task[T]) -> None:
-        del self._flights[place]
+    def forget(self, key: K) -> None:
+        """Let nobody join the calls under way for *key*: what they return may be out of date."""
+        self._flights.pop(key, None)
+
+    def forget_all(self) -> None:
+        """Let nobody join any call under way."""
+        self._flights.clear()
+
+    def _landed(self, key: K, loop: asyncio.AbstractEventLoop, flight: asyncio.Task[T]) -> None:
+        flights = self._flights.get(key)
+        if flights is not None and flights.get(loop) is flight:
+            del flights[loop]
+            if not flights:
+                self._flights.pop(key, None)
         if not flight.cancelled():
             flight.exception()  # everybody who asked may have gone
 

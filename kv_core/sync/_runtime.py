@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
@@ -88,7 +88,7 @@ class SingleFlight(Generic[K, T]):
     """Let callers that ask for the same at the same time share one call."""
 
     def __init__(self) -> None:
-        self._flights: dict[K, Future[T]] = {}
+        self._flights: dict[K, _Flight[T]] = {}
         self._lock = threading.Lock()
         renew_after_fork(self)
 
@@ -98,34 +98,55 @@ class SingleFlight(Generic[K, T]):
         Raises:
             StoreTimeoutError: It did not end by this caller's deadline.
         """
-        mine: Future[T] = Future()
+        mine: _Flight[T] = _Flight(bounded=DEADLINE.get() is not None)
         with self._lock:
             flight = self._flights.setdefault(key, mine)
         if flight is not mine:
-            return self._wait(flight)
+            try:
+                return self._wait(flight)
+            except CancelledError:
+                return self.run(key, fn, *args, **kwargs)  # its thread was interrupted: this one is not
+            except TimeoutError:
+                if not (flight.bounded and flight.done()):
+                    raise
+            return fn(*args, **kwargs)  # it ended by the deadline of the one who made it, which is not this one's
         try:
             result = fn(*args, **kwargs)
         except BaseException as error:
-            self._landed(key)
-            mine.set_exception(error)
+            self._landed(key, mine)
+            if isinstance(error, Exception):
+                mine.set_exception(error)
+            else:
+                mine.cancel()
             raise
-        self._landed(key)
+        self._landed(key, mine)
         mine.set_result(result)
         return result
 
+    def forget(self, key: K) -> None:
+        """Let nobody join the call under way for *key*: what it returns may be out of date."""
+        with self._lock:
+            self._flights.pop(key, None)
+
+    def forget_all(self) -> None:
+        """Let nobody join any call under way."""
+        with self._lock:
+            self._flights.clear()
+
     @staticmethod
-    def _wait(flight: Future[T]) -> T:
+    def _wait(flight: _Flight[T]) -> T:
         try:
-            return flight.result(left(_LONGEST))
+            return flight.result(left(3600.0))
         except TimeoutError as error:
             if flight.done():
-                raise
+                return flight.result()
             message = "Another caller's call for the same did not end by this one's deadline."
             raise StoreTimeoutError(message, outcome="not_applied") from error
 
-    def _landed(self, key: K) -> None:
+    def _landed(self, key: K, flight: _Flight[T]) -> None:
         with self._lock:
-            self._flights.pop(key, None)
+            if self._flights.get(key) is flight:
+                del self._flights[key]
 
     def renew_lock(self) -> None:
         """Take a new lock, as a child has to after a fork, in which nobody else is calling."""
@@ -133,7 +154,12 @@ class SingleFlight(Generic[K, T]):
         self._flights = {}
 
 
-_LONGEST: Final = 3600.0
+class _Flight(Future[T]):
+    """A call under way, and whether a deadline of the one who makes it may end it."""
+
+    def __init__(self, *, bounded: bool) -> None:
+        super().__init__()
+        self.bounded = bounded
 
 
 class PerLoop(Generic[C]):

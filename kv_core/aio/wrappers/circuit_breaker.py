@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from time import monotonic
+from typing import Final
+
 from typing_extensions import override
 
 from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.wrappers._calls import Call, CallWrapper, T
 from kv_core.breaker import Breaker, State
 from kv_core.checks import positive, whole
-from kv_core.errors import CircuitOpenError, StoreConnectionError, StoreTimeoutError
+from kv_core.deadline import DEADLINE
+from kv_core.errors import CircuitOpenError, PartialFailureError, StoreConnectionError, StoreTimeoutError
 from kv_core.spellings import also
 from kv_core.ttl import SYSTEM_CLOCK, Clock
+
+_FAILURES: Final = (StoreConnectionError, StoreTimeoutError)
+_TICK: Final = 0.001  # seconds by which a timer may be early
 
 
 class CircuitBreakerWrapper(CallWrapper):
     """After some failures in a row refuse calls at once, then let one probe through.
 
-    A failure is a `StoreConnectionError` or a `StoreTimeoutError`; every other error shows that the backend answers.
+    A failure is a `StoreConnectionError` or a `StoreTimeoutError`, or that a deadline from further out ended the call;
+    every other error shows that the backend answers.
     """
 
     @also(store="key_value")
@@ -52,19 +60,31 @@ class CircuitBreakerWrapper(CallWrapper):
 
     @override
     async def _around(self, call: Call[T]) -> T:
-        if not self._breaker.enter():
+        era = self._breaker.enter()
+        if era is None:
             message = f"The circuit breaker is open, because the store failed; {call.name} was not made."
             raise CircuitOpenError(message, collection=call.collection)
         try:
             result = await call(self.key_value)
-        except (StoreConnectionError, StoreTimeoutError):
-            self._breaker.fail()
-            raise
-        except Exception:
-            self._breaker.succeed()
+        except Exception as error:
+            (self._breaker.fail if _is_failure(error) else self._breaker.succeed)(era)
             raise
         except BaseException:
-            self._breaker.leave()
+            (self._breaker.fail if _too_late() else self._breaker.leave)(era)
             raise
-        self._breaker.succeed()
+        self._breaker.succeed(era)
         return result
+
+
+def _is_failure(error: Exception) -> bool:
+    """Say whether an error shows that the backend does not answer."""
+    if isinstance(error, PartialFailureError):
+        errors = [*error.failed.values(), *error.unknown.values()]
+        return not error.succeeded and all(map(_is_failure, errors))
+    return isinstance(error, _FAILURES)
+
+
+def _too_late() -> bool:
+    """Say whether a call that was ended from outside has used up its time: then the backend did not answer in it."""
+    deadline = DEADLINE.get()
+    return deadline is not None and monotonic() > deadline - _TICK

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import copy
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextvars import Context
 from typing import Any
 
@@ -16,7 +18,13 @@ from kv_core.aio._runtime import PerLoop
 from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.wrappers._calls import Call, CallWrapper, T
 from kv_core.checks import whole
-from kv_core.errors import BaseKeyValueError
+from kv_core.errors import (
+    BaseKeyValueError,
+    PartialFailureError,
+    SerializationError,
+    StoreConnectionError,
+    StoreTimeoutError,
+)
 from kv_core.spellings import also
 from kv_core.ttl import check_ttl
 
@@ -30,7 +38,8 @@ class CoalesceWrapper(CallWrapper, whole=True):
     In each event loop there is one bulk read and one bulk write out at a time. Writes leave in order of arrival, and
     whatever is about a key with a write on its way waits for it. A bulk operation that fails is made again one by one,
     so each caller gets its own error only; and it runs in a task of its own, so a caller that is cancelled disturbs
-    no other.
+    no other. (A write whose caller was cancelled before it left is not made.) That task has no context variables of
+    any caller: wrappers that depend on them belong outside.
     """
 
     @also(store="key_value")
@@ -52,7 +61,16 @@ class CoalesceWrapper(CallWrapper, whole=True):
     async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
         check_key(key)
         lane = self._lanes.current() or await self._lanes.open()
-        return await lane.get((self._resolve(collection), key))
+        collection = self._resolve(collection)
+        if lane.writes and (collection, key) in lane.writes:
+            await lane.settled([(collection, key)])
+        if lane.reading:
+            return await lane.read_later(collection, key)
+        lane.reading = True
+        try:
+            return await self.key_value.get(key, collection=collection)
+        finally:
+            lane.next_reads()
 
     @override
     async def put(
@@ -61,12 +79,21 @@ class CoalesceWrapper(CallWrapper, whole=True):
         check_key(key)
         check_ttl(ttl)
         lane = self._lanes.current() or await self._lanes.open()
-        await lane.put((self._resolve(collection), key), value, ttl)
+        collection = self._resolve(collection)
+        if lane.writing:
+            await lane.write_later(collection, key, value, ttl)
+            return
+        write = lane.begin_write(collection, key)
+        try:
+            await self.key_value.put(key, value, collection=collection, ttl=ttl)
+        finally:
+            lane.end_write(write)
+            lane.next_writes()
 
     @override
     async def _around(self, call: Call[T]) -> T:
         lane = self._lanes.current() or await self._lanes.open()
-        if lane.writes_on_their_way:
+        if lane.writes:
             await lane.settled(self._addresses(call) if call.keys else None)
         return await call(self.key_value)
 
@@ -83,178 +110,257 @@ class CoalesceWrapper(CallWrapper, whole=True):
         await super().close()
 
 
+class _Write:
+    """A write that waits to leave, or is out."""
+
+    __slots__ = ("caller", "collection", "encoded", "key", "over", "ttl", "value", "waiting")
+
+    def __init__(self, collection: str, key: str) -> None:
+        self.collection, self.key = collection, key
+        self.value: dict[str, Any] = {}
+        self.encoded: bytes | None = None
+        self.ttl: float | None = None
+        self.caller: asyncio.Future[None] | None = None  # the one who waits for its outcome, if it went not straight
+        self.waiting: list[asyncio.Future[None]] = []  # those who wait until it is over
+        self.over = False
+
+
 class _Lane:
     """What is out and what waits in one event loop."""
 
     def __init__(self, key_value: AsyncKeyValue, max_batch: int) -> None:
         self._key_value = key_value
         self._max_batch = max_batch
-        self._reading = False
-        self._reads: deque[tuple[Address, asyncio.Future[Found]]] = deque()
-        self._writing = False
-        self._writes: deque[tuple[Address, dict[str, Any], float | None, asyncio.Future[None]]] = deque()
-        self.writes_on_their_way: dict[Address, asyncio.Future[None]] = {}
+        self._loop = asyncio.get_running_loop()
+        self.reading = False
+        self._reads: deque[tuple[str, str, asyncio.Future[Found]]] = deque()
+        self.writing = False
+        self._writes: deque[_Write] = deque()
+        self.writes: dict[Address, _Write] = {}
+        """The latest write of each key that has one on its way."""
         self._tasks: set[asyncio.Task[None]] = set()
-
-    async def get(self, address: Address) -> Found:
-        if address in self.writes_on_their_way:
-            await self.settled([address])
-        if not self._reading:
-            self._reading = True
-            try:
-                return await self._key_value.get(address[1], collection=address[0])
-            finally:
-                self._next_reads()
-        future: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
-        self._reads.append((address, future))
-        return await future
-
-    async def put(self, address: Address, value: dict[str, Any], ttl: float | None) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        straight = not self._writing
-        self.writes_on_their_way[address] = future
-        if straight:
-            self._writing = True
-            try:
-                await self._key_value.put(address[1], value, collection=address[0], ttl=ttl)
-            finally:
-                self._arrived(address, future)
-                self._next_writes()
-            return
-        self._writes.append((address, value, ttl, future))
-        await asyncio.shield(future)
 
     async def settled(self, addresses: Sequence[Address] | None) -> None:
         """Wait until the writes of these addresses (None: all) that are on their way have ended."""
-        if addresses is None:
-            waiting = set(self.writes_on_their_way.values())
-        else:
-            waiting = {self.writes_on_their_way[one] for one in addresses if one in self.writes_on_their_way}
-        if waiting:
-            await asyncio.wait(waiting)
+        writes = self.writes.values() if addresses is None else map(self.writes.get, addresses)
+        for write in list(writes):
+            if write is not None and not write.over:
+                future: asyncio.Future[None] = self._loop.create_future()
+                write.waiting.append(future)
+                await future
 
     async def close(self) -> None:
         """Wait for what is out."""
         while self._tasks:
             await asyncio.wait(set(self._tasks))
 
-    def _arrived(self, address: Address, future: asyncio.Future[None], error: BaseException | None = None) -> None:
-        if self.writes_on_their_way.get(address) is future:
-            del self.writes_on_their_way[address]
-        if not future.done():
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
-                future.exception()  # whoever asked may have gone
-
     def _start(self, batch: Coroutine[Any, Any, None]) -> None:
         # A context of its own: the deadline of one caller is not that of the others.
-        task = asyncio.get_running_loop().create_task(batch, context=Context())
+        task = self._loop.create_task(batch, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     # Reads ----------------------------------------------------------------------------------------------------------
 
-    def _next_reads(self) -> None:
-        if not self._reads:
-            self._reading = False
-            return
+    def read_later(self, collection: str, key: str) -> asyncio.Future[Found]:
+        future: asyncio.Future[Found] = self._loop.create_future()
+        self._reads.append((collection, key, future))
+        return future
+
+    def next_reads(self) -> None:
+        """Let the reads that wait leave together, if there are any."""
+        reads = self._reads
+        left = self._max_batch
         wanted: dict[str, dict[str, list[asyncio.Future[Found]]]] = {}
-        for _ in range(min(self._max_batch, len(self._reads))):
-            (collection, key), future = self._reads.popleft()
-            if not future.done():
+        while reads and left:
+            collection, key, future = reads.popleft()
+            if not future.done():  # else its caller was cancelled
                 wanted.setdefault(collection, {}).setdefault(key, []).append(future)
-        self._start(self._read(wanted))
+                left -= 1
+        if wanted:
+            self._start(self._read(wanted))
+        else:
+            self.reading = False
 
     async def _read(self, wanted: dict[str, dict[str, list[asyncio.Future[Found]]]]) -> None:
         try:
-            await asyncio.gather(*[self._read_collection(collection, keys) for collection, keys in wanted.items()])
+            await _all([self._read_collection(collection, keys) for collection, keys in wanted.items()])
         finally:
-            self._next_reads()
+            self.next_reads()
 
     async def _read_collection(self, collection: str, wanted: dict[str, list[asyncio.Future[Found]]]) -> None:
         try:
-            found = await self._key_value.get_many(list(wanted), collection=collection)
-        except BaseKeyValueError:
-            await asyncio.gather(*[self._read_one(collection, key, futures) for key, futures in wanted.items()])
-            return
-        except BaseException as error:
-            for future in [future for futures in wanted.values() for future in futures]:
-                _fail(future, error)
-            raise
-        for value, futures in zip(found, wanted.values(), strict=True):
-            _answer(futures, value)
+            if len(wanted) > 1:
+                with contextlib.suppress(Exception):  # one by one, each caller gets its own
+                    found = await self._key_value.get_many(list(wanted), collection=collection)
+                    for value, futures in zip(found, wanted.values(), strict=True):
+                        _answer(futures, value)
+                    return
+            await _all([self._read_one(collection, key, futures) for key, futures in wanted.items()])
+        finally:  # only when this task is cancelled is anything left
+            for futures in wanted.values():
+                _cancel(futures)
 
     async def _read_one(self, collection: str, key: str, futures: list[asyncio.Future[Found]]) -> None:
         try:
-            value = await self._key_value.get(key, collection=collection)
-        except BaseException as error:
-            for future in futures:
-                _fail(future, error)
-            if not isinstance(error, BaseKeyValueError):
-                raise
-            return
-        _answer(futures, value)
+            _answer(futures, await self._key_value.get(key, collection=collection))
+        except Exception as error:  # noqa: BLE001 - the caller gets it
+            _fail(futures, error)
 
     # Writes ---------------------------------------------------------------------------------------------------------
 
-    def _next_writes(self) -> None:
-        if not self._writes:
-            self._writing = False
-            return
-        batch = [self._writes.popleft() for _ in range(min(self._max_batch, len(self._writes)))]
-        self._start(self._write(batch))
+    def begin_write(self, collection: str, key: str) -> _Write:
+        """Note a write that leaves now, alone."""
+        self.writing = True
+        write = self.writes[collection, key] = _Write(collection, key)
+        return write
 
-    async def _write(self, batch: list[tuple[Address, dict[str, Any], float | None, asyncio.Future[None]]]) -> None:
-        left = list(batch)
+    def end_write(self, write: _Write) -> None:
+        """Note that a write is over, and let those go on who waited for it."""
+        write.over = True
+        if self.writes.get((write.collection, write.key)) is write:
+            del self.writes[write.collection, write.key]
+        for future in write.waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def write_later(self, collection: str, key: str, value: dict[str, Any], ttl: float | None) -> asyncio.Future[None]:
+        """Let a write wait until the one that is out has ended."""
+        write = self.writes[collection, key] = _Write(collection, key)
+        write.ttl = ttl
         try:
-            collections: dict[str, list[Any]] = {}
-            for write in batch:
-                collections.setdefault(write[0][0], []).append(write)
-            for collection, writes in collections.items():
-                await self._write_collection(collection, writes)
-            left = []
-        except BaseException as error:
-            for address, _, _, future in left:
-                self._arrived(address, future, error)
-            raise
+            write.encoded = codec.encode_value(value)  # the caller may change its own
+        except SerializationError:
+            write.value = value  # the store will say so
+        write.caller = self._loop.create_future()
+        self._writes.append(write)
+        return write.caller
+
+    def next_writes(self) -> None:
+        """Let the writes that wait leave together, if there are any."""
+        batch: list[_Write] = []
+        while self._writes and len(batch) < self._max_batch:
+            write = self._writes.popleft()
+            if write.caller is None or write.caller.done():
+                self.end_write(write)  # its caller was cancelled
+            else:
+                batch.append(write)
+        if batch:
+            self._start(self._write(batch))
+        else:
+            self.writing = False
+
+    async def _write(self, batch: list[_Write]) -> None:
+        collections: dict[str, list[_Write]] = {}
+        for write in batch:
+            collections.setdefault(write.collection, []).append(write)
+        try:
+            await _all([self._write_collection(collection, writes) for collection, writes in collections.items()])
         finally:
-            self._next_writes()
+            for write in batch:  # only when this task is cancelled is anything left
+                if not write.over:
+                    self.end_write(write)
+                    _cancel([write.caller])
+            self.next_writes()
 
-    async def _write_collection(self, collection: str, writes: list[Any]) -> None:
-        try:
-            await self._key_value.put_many(
-                [address[1] for address, _, _, _ in writes],
-                [value for _, value, _, _ in writes],
-                collection=collection,
-                ttl=[ttl for _, _, ttl, _ in writes],
-            )
-        except BaseKeyValueError:
-            for address, value, ttl, future in writes:
+    async def _write_collection(self, collection: str, writes: list[_Write]) -> None:
+        values = [write.value if write.encoded is None else codec.decode_value(write.encoded) for write in writes]
+        bulk: Exception | None = None
+        done: set[str] = set()
+        if len(writes) > 1:
+            try:
+                await self._key_value.put_many(
+                    [write.key for write in writes], values, collection=collection, ttl=[write.ttl for write in writes]
+                )
+            except Exception as error:  # noqa: BLE001 - one by one each caller gets its own
+                bulk = error
+                if isinstance(error, PartialFailureError):
+                    done = set(error.succeeded) - set(error.failed) - set(error.unknown)
+            else:
+                done = {write.key for write in writes}
+        turns: dict[str, list[tuple[_Write, dict[str, Any]]]] = {}
+        for write, value in zip(writes, values, strict=True):
+            if write.key in done:
+                self._landed(write)
+            else:
+                turns.setdefault(write.key, []).append((write, value))
+        await _all([self._write_in_turn(collection, turn, bulk) for turn in turns.values()])
+
+    async def _write_in_turn(
+        self, collection: str, turn: list[tuple[_Write, dict[str, Any]]], bulk: Exception | None
+    ) -> None:
+        """Make the writes of one key one after the other, and none any more when the store is not there."""
+        gone: Exception | None = None
+        for write, value in turn:
+            error = None if gone is None else _another(gone)
+            if gone is None:
                 try:
-                    await self._key_value.put(address[1], value, collection=collection, ttl=ttl)
-                except BaseKeyValueError as error:
-                    self._arrived(address, future, error)
-                else:
-                    self._arrived(address, future)
-            return
-        for address, _, _, future in writes:
-            self._arrived(address, future)
+                    await self._key_value.put(write.key, value, collection=collection, ttl=write.ttl)
+                except Exception as own:  # noqa: BLE001 - the caller gets it
+                    error = own
+                    if isinstance(error, BaseKeyValueError) and _may_have_happened(bulk):
+                        error.outcome = "unknown"
+                    if isinstance(error, StoreConnectionError | StoreTimeoutError):
+                        gone = error
+            self._landed(write, error)
+
+    def _landed(self, write: _Write, error: Exception | None = None) -> None:
+        self.end_write(write)
+        if write.caller is not None and not write.caller.done():
+            if error is None:
+                write.caller.set_result(None)
+            else:
+                write.caller.set_exception(error)
+                write.caller.exception()  # the caller may be cancelled yet, and not ask
+
+
+async def _all(calls: list[Coroutine[Any, Any, None]]) -> None:
+    """Make calls at once that do not fail."""
+    if len(calls) == 1:
+        await calls[0]
+    elif calls:
+        await asyncio.gather(*calls)
+
+
+def _may_have_happened(error: Exception | None) -> bool:
+    return error is not None and not (isinstance(error, BaseKeyValueError) and error.outcome == "not_applied")
 
 
 def _answer(futures: list[asyncio.Future[Found]], value: Found) -> None:
     """Give each caller a value of its own."""
+    for future in futures[1:]:
+        if not future.done():
+            future.set_result(value if value is None else _copied(value))
+    if not futures[0].done():
+        futures[0].set_result(value)
+
+
+def _copied(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return codec.decode_value(codec.encode_value(value))
+    except SerializationError:
+        return copy.deepcopy(value)  # a wrapper inside made more of it than stores keep
+
+
+def _fail(futures: list[asyncio.Future[Found]], error: Exception) -> None:
+    """Give each caller an error of its own."""
     for number, future in enumerate(futures):
         if not future.done():
-            one = value if number == 0 or value is None else codec.decode_value(codec.encode_value(value))
-            future.set_result(one)
+            future.set_exception(_another(error) if number else error)
+            future.exception()  # the caller may be cancelled yet, and not ask
 
 
-def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
-    if future.done():
-        return
-    if isinstance(error, asyncio.CancelledError):
-        future.cancel()
-    else:
-        future.set_exception(error)
+def _another(error: Exception) -> Exception:
+    """Return a copy of an error: whoever it passes may add to it."""
+    try:
+        another = copy.copy(error)
+    except Exception:  # noqa: BLE001 - not every class can be copied
+        return error
+    another.__cause__, another.__context__ = error.__cause__, error.__context__
+    return another.with_traceback(error.__traceback__)
+
+
+def _cancel(futures: Iterable[asyncio.Future[Any] | None]) -> None:
+    for future in futures:
+        if future is not None:
+            future.cancel()  # nothing happens to one that is done

@@ -12,14 +12,13 @@ from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.wrappers._calls import Call, CallWrapper, T
 from kv_core.capabilities import capabilities
 from kv_core.errors import BaseKeyValueError, ConfigurationError, StoreConnectionError, StoreTimeoutError
-from kv_core.overlaps import Address, Overlaps
+from kv_core.overlaps import Address, Ahead, Overlaps
 from kv_core.spellings import also
 from kv_core.ttl import Keep
 
 _logger = logging.getLogger(__name__)
 _READS: Final = frozenset(("get", "get_many", "ttl", "ttl_many"))
 _PLAIN_WRITES: Final = frozenset(("put", "put_many", "delete", "delete_many"))
-_AHEAD: Final = 10_000
 
 
 class FallbackWrapper(CallWrapper):
@@ -27,7 +26,8 @@ class FallbackWrapper(CallWrapper):
 
     Each write removes the fallback's copy, writes the primary, and then the copy; while the primary is down, writes
     fail. So what this instance has acknowledged is never taken back by a copy from before. (Another process that
-    writes to the same primary through a fallback of its own knows nothing of this one's copies: give copies a ttl.)
+    writes to the same primary through a fallback of its own knows nothing of this one's copies: give copies a ttl.
+    And a fallback has to be one whose writes do not land long after they failed.)
     """
 
     @also(primary_key_value="primary", key_value="primary", store="primary", fallback_key_value="fallback")
@@ -46,9 +46,10 @@ class FallbackWrapper(CallWrapper):
             primary: The store that is asked first, and whose answers count.
             fallback: The store that holds copies.
             fallback_on: The errors after which the fallback is asked; others pass.
-            write_to_fallback: For caches: while the primary is down, put and delete in the fallback alone. This
-                instance then reads such keys from the fallback until they are written again; others, and this one
-                after a restart, see what the primary has, and when the fallback loses them they are lost.
+            write_to_fallback: For caches: while the primary is down, put and delete in the fallback alone, where
+                delete says what the fallback had. This instance then reads such keys, 10,000 at most, from the
+                fallback until the primary was written again; others, and this one after a restart, see what the
+                primary has. What the fallback loses is lost, and so may be what several wrote to one key at once.
             on_miss: What to do when the fallback has no copy either: `"raise"` the primary's error, or for caches
                 `"miss"`.
 
@@ -63,7 +64,7 @@ class FallbackWrapper(CallWrapper):
         self.write_to_fallback = write_to_fallback
         self.on_miss = on_miss
         self._overlaps = Overlaps()
-        self._ahead: set[Address] = set()
+        self._ahead = Ahead()
 
     @override
     async def close(self) -> None:
@@ -82,12 +83,14 @@ class FallbackWrapper(CallWrapper):
             return await self._destroy(call)
         if call.operation.writes and call.name != "cull":
             return await self._write(call)
+        if call.name == "get_with_revision" and self._ahead and self._ahead.any(self._addresses(call)):
+            return await self._write(call)  # which brings the primary up to date first
         return await call(self.key_value)
 
     # Reads ----------------------------------------------------------------------------------------------------------
 
     async def _read(self, call: Call[T]) -> T:
-        if self._ahead and not self._ahead.isdisjoint(self._addresses(call)):
+        if self._ahead and self._ahead.any(self._addresses(call)):
             return cast("T", await self._read_ahead(call))
         try:
             return await call(self.key_value)
@@ -100,7 +103,7 @@ class FallbackWrapper(CallWrapper):
         if len(trusted) < len(addresses) and self.on_miss == "raise":
             raise error
         try:
-            found = await call(self.fallback)
+            found = await _placed(call, addresses)(self.fallback)
         except BaseKeyValueError:
             raise error from None
         if len(trusted) < len(addresses):
@@ -111,10 +114,12 @@ class FallbackWrapper(CallWrapper):
 
     async def _read_ahead(self, call: Call[Any]) -> Any:
         """Read keys that were written to the fallback alone."""
-        if not call.operation.bulk:
-            return await call(self.fallback)
-        single = "get" if call.name == "get_many" else "ttl"
-        return [await self._read(Call[Any](single, (key,), call.options)) for key in call.keys]
+        if call.operation.bulk:
+            single = "get" if call.name == "get_many" else "ttl"
+            return [await self._read(Call[Any](single, (key,), call.options)) for key in call.keys]
+        addresses = self._addresses(call)
+        found = await _placed(call, addresses)(self.fallback)
+        return found if self._ahead.any(addresses) else await self._read(call)  # the primary has it by now
 
     # Writes ---------------------------------------------------------------------------------------------------------
 
@@ -124,17 +129,18 @@ class FallbackWrapper(CallWrapper):
             return await call(self.key_value)
         self._overlaps.enter(addresses, writing=True)
         try:
-            await self._forget(addresses)
+            if call.name not in _PLAIN_WRITES:
+                await self._catch_up(addresses)
+            behind = [address for address in addresses if not self._ahead.number(address)]
+            removed = await self._forget(behind)
             try:
                 result = await call(self.key_value)
-            except self.fallback_on:
-                if not (self.write_to_fallback and call.name in _PLAIN_WRITES):
-                    raise
-                result = await call(self.fallback)
-                self._go_ahead(addresses)
-            else:
-                self._ahead.difference_update(addresses)
-                await self._copy(call, addresses, result)
+            except self.fallback_on as error:
+                return cast("T", await self._write_ahead(call, addresses, removed, error))
+            if len(behind) < len(addresses):
+                self._ahead.remove(addresses)
+                await self._forget(addresses)
+            await self._copy(call, addresses, result)
             return result
         finally:
             await self._leave(addresses)
@@ -144,21 +150,24 @@ class FallbackWrapper(CallWrapper):
         if purge:
             removed = False
             try:
-                removed = await self._forget(purge)
+                behind = [address for address in purge if not self._ahead.number(address)]
+                removed = await self._forget(behind) is not None
             finally:
                 self._overlaps.purged(purge, writing=True, removed=removed)
 
-    async def _forget(self, addresses: Sequence[Address]) -> bool:
-        """Remove copies; those that may be left are not read any more."""
+    async def _forget(self, addresses: Sequence[Address]) -> int | None:
+        """Remove copies, and return how many there were; those that may be left (None) are not read any more."""
+        if not addresses:
+            return 0
         try:
-            await self.fallback.delete_many([key for _, key in addresses], collection=addresses[0][0])
+            removed = await self.fallback.delete_many([key for _, key in addresses], collection=addresses[0][0])
         except BaseException as error:
             self._overlaps.distrust(addresses)
             if not isinstance(error, BaseKeyValueError):
                 raise
-            return False
+            return None
         self._overlaps.trust(addresses)
-        return True
+        return removed
 
     async def _copy(self, call: Call[Any], addresses: Sequence[Address], result: Any) -> None:
         """Keep in the fallback what was just written to the primary, if nobody else is writing it."""
@@ -167,38 +176,75 @@ class FallbackWrapper(CallWrapper):
             return
         if not all(map(self._overlaps.alone, addresses)):
             return
+        put = Call[None]("put_many" if call.operation.bulk else "put", call.arguments[:2], call.options)
         try:
-            if call.operation.bulk:
-                await self.fallback.put_many(*call.arguments, **call.options)
-            else:
-                await self.fallback.put(*call.arguments[:2], **call.options)
-        except BaseKeyValueError as error:
+            await _placed(put, addresses)(self.fallback)
+        except BaseException as error:
+            if not (isinstance(error, BaseKeyValueError) and error.outcome == "not_applied"):
+                self._overlaps.distrust(addresses)  # it may land yet, perhaps after a later one
+            if not isinstance(error, BaseKeyValueError):
+                raise
             _logger.debug("A copy was not kept: %s", type(error).__name__)
         else:
             self._overlaps.trust(addresses)
 
-    def _go_ahead(self, addresses: Sequence[Address]) -> None:
-        self._ahead.update(addresses)
-        while len(self._ahead) > _AHEAD:
-            self._ahead.pop()
+    # Writes to the fallback alone -------------------------------------------------------------------------------------
+
+    async def _write_ahead(
+        self, call: Call[Any], addresses: Sequence[Address], removed: int | None, error: Exception
+    ) -> Any:
+        """Write to the fallback what the primary could not take, or raise the primary's *error*."""
+        if not (self.write_to_fallback and call.name in _PLAIN_WRITES and self._ahead.has_room(addresses)):
+            raise error
+        try:
+            result = await _placed(call, addresses)(self.fallback)
+        except BaseKeyValueError as second:
+            if not (isinstance(error, BaseKeyValueError) and error.outcome == "not_applied"):
+                second.outcome = "unknown"
+            raise
+        self._ahead.add(addresses)
+        return type(result)(result + (removed or 0)) if result is not None else result  # what was removed was deleted
+
+    async def _catch_up(self, addresses: Sequence[Address]) -> None:
+        """Bring the primary up to what was written to the fallback alone."""
+        for address in addresses:
+            while number := self._ahead.number(address):
+                collection, key = address
+                value, ttl = await self.fallback.ttl(key, collection=collection)
+                if value is None:
+                    await self.key_value.delete(key, collection=collection)
+                else:
+                    await self.key_value.put(key, value, collection=collection, ttl=ttl)
+                self._ahead.catch_up(address, number)
 
     async def _destroy(self, call: Call[T]) -> T:
-        self._overlaps.enter_all()
+        since = self._overlaps.enter_all()
         removed = False
         try:
-            if call.name in capabilities(self.fallback):
-                try:
-                    await call(self.fallback)
-                    removed = True
-                except BaseKeyValueError as error:
-                    _logger.warning(
-                        "Copies could not be destroyed, and are not read any more: %s", type(error).__name__
-                    )
+            if not self._ahead:
+                removed = await self._forget_all(call)
             result = await call(self.key_value)
-            self._ahead.clear()
+            if self._ahead:  # those copies were all there was, as long as the primary was not destroyed
+                self._ahead.remove_all(call.collection)
+                removed = await self._forget_all(call)
             return result
         finally:
-            self._overlaps.leave_all(removed=removed)
+            self._overlaps.leave_all(removed=removed, since=since if call.name == "destroy" else None)
+
+    async def _forget_all(self, call: Call[Any]) -> bool:
+        if call.name not in capabilities(self.fallback):
+            return False
+        try:
+            await call(self.fallback)
+        except BaseKeyValueError as error:
+            _logger.warning("Copies could not be destroyed, and are not read any more: %s", type(error).__name__)
+            return False
+        return True
+
+
+def _placed(call: Call[T], addresses: Sequence[Address]) -> Call[T]:
+    """Return a call that names its collection: stores may have different default ones."""
+    return Call(call.name, call.arguments, {**call.options, "collection": addresses[0][0]})
 
 
 def _without(call: Call[Any], found: Any, keys: set[str]) -> Any:

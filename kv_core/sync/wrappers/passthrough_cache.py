@@ -79,7 +79,9 @@ class PassthroughCacheWrapper(CallWrapper, whole=True):
         check_key(key)
         address = self._resolve(collection), key
         if not self._overlaps.trusted(address):
-            return self.key_value.get(key, collection=address[0])
+            self._heal([address])
+            if not self._overlaps.trusted(address):
+                return self.key_value.get(key, collection=address[0])
         [cached] = self._cached([address])
         if cached is not None:
             return cached.get("value")
@@ -91,6 +93,7 @@ class PassthroughCacheWrapper(CallWrapper, whole=True):
         check_keys(keys)
         collection = self._resolve(collection)
         addresses = [(collection, key) for key in dict.fromkeys(keys)]
+        self._heal(addresses)
         trusted = [address for address in addresses if self._overlaps.trusted(address)]
         cached = dict(zip(trusted, self._cached(trusted), strict=True)) if trusted else {}
         missing = [address for address in addresses if cached.get(address) is None]
@@ -117,6 +120,18 @@ class PassthroughCacheWrapper(CallWrapper, whole=True):
         except BaseKeyValueError as error:
             _logger.warning("The cache cannot be read: %s", type(error).__name__)
             return [None] * len(addresses)
+
+    def _heal(self, addresses: Sequence[Address]) -> None:
+        """Remove copies that are in doubt, so that they can be loaded again."""
+        doubts = {address: doubt for address in addresses if (doubt := self._overlaps.doubt(address))}
+        if not doubts:
+            return
+        try:
+            self.cache.delete_many([key for _, key in doubts], collection=addresses[0][0])
+        except BaseKeyValueError as error:
+            _logger.warning("A cached copy still cannot be removed: %s", type(error).__name__)
+        else:
+            self._overlaps.settle(doubts)
 
     def _load(self, address: Address) -> bytes | None:
         return (self._load_many([address]))[address]
@@ -146,7 +161,11 @@ class PassthroughCacheWrapper(CallWrapper, whole=True):
         values = [value for value, _ in copies.values()]
         try:
             self.cache.put_many(list(copies), values, collection=collection, ttl=[ttl for _, ttl in copies.values()])
-        except BaseKeyValueError as error:
+        except BaseException as error:
+            if not (isinstance(error, BaseKeyValueError) and error.outcome == "not_applied"):
+                self._overlaps.distrust([(collection, key) for key in copies])  # they may land yet
+            if not isinstance(error, BaseKeyValueError):
+                raise
             _logger.warning("The cache cannot be written: %s", type(error).__name__)
 
     # Writes ---------------------------------------------------------------------------------------------------------
@@ -166,6 +185,8 @@ class PassthroughCacheWrapper(CallWrapper, whole=True):
             try:
                 return call(self.key_value)
             finally:
+                for address in addresses:
+                    self._flights.forget(address)
                 self._forget(addresses)
         finally:
             self._leave(addresses, writing=True)
@@ -196,13 +217,25 @@ class PassthroughCacheWrapper(CallWrapper, whole=True):
         return True
 
     def _destroy(self, call: Call[T]) -> T:
-        self._overlaps.enter_all()
+        since = self._overlaps.enter_all()
         removed = False
         try:
-            result = call(self.key_value)
             if call.name in capabilities(self.cache):
                 call(self.cache)
-                removed = True
-            return result
+            try:
+                return call(self.key_value)
+            finally:
+                self._flights.forget_all()
+                removed = self._forget_all(call)
         finally:
-            self._overlaps.leave_all(removed=removed)
+            self._overlaps.leave_all(removed=removed, since=since if call.name == "destroy" else None)
+
+    def _forget_all(self, call: Call[Any]) -> bool:
+        if call.name not in capabilities(self.cache):
+            return False
+        try:
+            call(self.cache)
+        except BaseKeyValueError as error:
+            _logger.warning("Cached copies cannot be destroyed, and are not read any more: %s", type(error).__name__)
+            return False
+        return True
