@@ -20,6 +20,7 @@ Operation = Callable[[], Any]
 """A call without arguments; what it returns is awaited if it can be."""
 
 _ROUNDS = 61
+_WARM_UP = 0.25  # seconds: connections, caches and a database's log reach the size that they keep
 _SECONDS = 0.004  # for one contender in one round: most rounds then pass without another process taking the core
 
 
@@ -42,7 +43,7 @@ class Rival:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the report. Times are in microseconds a call."""
+    """One line of the report. Times are in microseconds a call, unless `shown` has another unit."""
 
     title: str
     what: str
@@ -63,6 +64,7 @@ class Bench:
         self.rows: list[Row] = []
         self._title = ""
         self._rounds = _ROUNDS // 6 if quick else _ROUNDS
+        self._warm_up = _WARM_UP / 6 if quick else _WARM_UP
         self._loop = asyncio.Runner()
 
     def __enter__(self) -> Self:
@@ -138,7 +140,8 @@ class Bench:
     def _report(self, row: Row, *, first: bool = True) -> None:
         self.rows.append(row)
         verdict = "" if row.held is None else "ok" if row.held else "MISSED"
-        what, ours = (row.what, f"{row.ours:.2f}") if first else ("", "")
+        what = row.what if first else ""
+        ours = f"{row.ours:.2f}" if first and row.rival else ""
         theirs = "" if row.theirs is None else f"{row.theirs:.2f}"
         line = f"{what:46}{ours:>10}  {row.rival:34}{theirs:>10}  {row.shown:14}{row.bar:10} {verdict}"
         print(line.rstrip(), flush=True)
@@ -168,10 +171,14 @@ class Bench:
 
     def _repeats(self, call: Operation) -> int:
         """Warm a contender up, and return how many calls fill its time."""
+        end = perf_counter() + self._warm_up
         repeats = 1
-        while (seconds := self._spin(call, repeats) * repeats) < _SECONDS / 4:
-            repeats *= 4
-        return max(1, round(repeats * _SECONDS / seconds))
+        while True:
+            seconds = self._spin(call, repeats) * repeats
+            if seconds < _SECONDS / 4:
+                repeats *= 4
+            elif perf_counter() >= end:
+                return max(1, round(repeats * _SECONDS / seconds))
 
     def _spin(self, call: Operation, repeats: int) -> float:
         if inspect.iscoroutinefunction(call):
