@@ -48,7 +48,8 @@ class TTLClampWrapper(BaseWrapper):
         self.max_ttl = min(self.max_ttl, MAX_TTL)
         self.missing_ttl = None
         if missing_ttl is not None:
-            self.missing_ttl = self._clamp(positive(missing_ttl, "TTLClampWrapper: missing_ttl (seconds)"))
+            missing = positive(missing_ttl, "TTLClampWrapper: missing_ttl (seconds)")
+            self.missing_ttl = self._clamp(min(missing, MAX_TTL))
 
     def _clamp(self, ttl: float | None) -> float | None:
         check_ttl(ttl)

@@ -1,0 +1,134 @@
+# Written by tools/mirror.py from tests/aio/wrappers/test_read_only.py: change that file instead.
+"""Nothing is written, whatever is asked."""
+
+import pytest
+
+from kv_core.capabilities import OPERATIONS, Operation, capabilities
+from kv_core.entry import Revision
+from kv_core.errors import ReadOnlyError, UnsupportedOperationError
+from kv_core.sync.stores.memory import MemoryStore
+from kv_core.sync.wrappers._calls import Call
+from kv_core.sync.wrappers.compression import CompressionWrapper
+from kv_core.sync.wrappers.prefix_collections import PrefixCollectionsWrapper
+from kv_core.sync.wrappers.prefix_keys import PrefixKeysWrapper
+from kv_core.sync.wrappers.read_only import _READS, ReadOnlyWrapper
+
+WRITES = [name for name, operation in OPERATIONS.items() if operation.writes]
+ARGUMENTS = {
+    "put": ("key", {"n": 2}),
+    "put_many": (["key", "new"], [{"n": 2}, {"n": 2}]),
+    "delete": ("key",),
+    "delete_many": (["key"],),
+    "put_if_absent": ("new", {"n": 2}),
+    "put_if_present": ("key", {"n": 2}),
+    "put_if_unchanged": ("key", {"n": 2}, Revision("none")),
+    "delete_if_unchanged": ("key", Revision("none")),
+    "increment": ("counter",),
+    "destroy_collection": ("default_collection",),
+}
+ANSWERS = {"put": None, "put_many": None, "delete_many": 0, "cull": 0}
+
+
+def write(stack, name):
+    options = {"ttl": 5} if name == "touch" else {}
+    return getattr(stack, name)(*ARGUMENTS.get(name, ("key",) if name == "touch" else ()), **options)
+
+
+@pytest.fixture
+def store(inner):
+    """A store with an entry and a counter."""
+    store = inner()
+    store.put_many(["key", "counter"], [{"n": 1}, {"value": 1}])
+    yield store
+    store.close()
+
+
+def unchanged(store):
+    return store.ttl_many(["key", "counter", "new"]) == [({"n": 1}, None), ({"value": 1}, None), (None, None)]
+
+
+@pytest.mark.faults(94)
+@pytest.mark.parametrize("name", WRITES)
+def test_every_write_is_refused(name, store):
+    """Every operation of the list that writes raises ReadOnlyError, and changes nothing."""
+    stack = ReadOnlyWrapper(store)
+
+    with pytest.raises(ReadOnlyError, match=name):
+        write(stack, name)
+    assert unchanged(store)
+
+
+@pytest.mark.faults(94)
+def test_writing_nothing_is_refused_too(store):
+    """put_many and delete_many of no keys are writes."""
+    stack = ReadOnlyWrapper(store)
+
+    for call in (stack.put_many([], []), stack.delete_many([])):
+        with pytest.raises(ReadOnlyError):
+            call
+
+
+@pytest.mark.faults(94)
+@pytest.mark.parametrize("name", WRITES)
+def test_told_not_to_raise_it_does_nothing(name, store):
+    """With raise_on_write=False a write answers None, False or 0; increment, which cannot, raises."""
+    stack = ReadOnlyWrapper(store, raise_on_write=False)
+
+    if name == "increment":
+        with pytest.raises(ReadOnlyError):
+            write(stack, name)
+    else:
+        answer = write(stack, name)
+        assert repr(answer) == repr(ANSWERS.get(name, False))
+    assert unchanged(store)
+
+
+def test_reads_pass(store):
+    """Every operation that reads works, and is all that the stack claims."""
+    stack = ReadOnlyWrapper(store)
+
+    assert stack.get("key") == {"n": 1}
+    assert stack.get_many(["key", "new"]) == [{"n": 1}, None]
+    assert stack.ttl("key") == ({"n": 1}, None)
+    assert stack.ttl_many(["key"]) == [({"n": 1}, None)]
+    assert (stack.get_with_revision("key"))[0] == {"n": 1}
+    assert sorted(stack.keys()) == sorted([key for key in stack.iter_keys()]) == ["counter", "key"]
+    assert stack.collections() == ["default_collection"]
+    assert stack.ping() >= 0
+    assert capabilities(stack) == capabilities(store) - set(WRITES)
+
+
+@pytest.mark.faults(94)
+def test_what_passes_is_what_reads():
+    """The list of what passes is the list of what does not write: neither can be forgotten."""
+    assert OPERATIONS.keys() - set(WRITES) == _READS
+
+
+@pytest.mark.faults(94)
+def test_a_new_operation_is_refused(monkeypatch):
+    """An operation of a later version is refused until somebody decides, even if it says that it does not write."""
+    monkeypatch.setitem(OPERATIONS, "rename", Operation("rename"))
+    call = Call("rename", ("key", "new"))
+
+    with pytest.raises(ReadOnlyError, match="rename"):
+        ReadOnlyWrapper(MemoryStore())._around(call)
+    assert "rename" not in capabilities(ReadOnlyWrapper(MemoryStore()))
+
+
+@pytest.mark.parametrize("outside", [CompressionWrapper, lambda store: PrefixKeysWrapper(store, "a")])
+@pytest.mark.parametrize("raising", [True, False])
+def test_what_is_outside_ends(outside, raising, store):
+    """A wrapper outside that would read and write until it succeeds says at once that it cannot."""
+    outside(store).put("counter", {"value": 1})
+    stack = outside(ReadOnlyWrapper(store, raise_on_write=raising))
+
+    with pytest.raises(UnsupportedOperationError):
+        stack.increment("counter")
+    with pytest.raises(UnsupportedOperationError):
+        PrefixKeysWrapper(stack, "b").destroy()
+    with pytest.raises(UnsupportedOperationError):
+        PrefixCollectionsWrapper(stack, "b").destroy_collection("users")
+    if isinstance(stack, PrefixKeysWrapper):
+        with pytest.raises(UnsupportedOperationError):
+            stack.destroy_collection("default_collection")
+    assert outside(store).get("counter") == {"value": 1}
