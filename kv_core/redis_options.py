@@ -38,6 +38,8 @@ def server_options(
         if given:
             raise ConfigurationError(f"{store} takes url= or {', '.join(given)}=, not both.")
         return url
+    if username is not None and password is None:
+        raise ConfigurationError(f"{store}: username= goes with password=.")
     login = f"{quote(username or '', safe='')}:{quote(password, safe='')}@" if password is not None else ""
     name = host or "localhost"
     name = f"[{name}]" if ":" in name else name

@@ -141,13 +141,13 @@ class RedisStore(BaseStore):
         ]
 
     async def _fetch(self, names: list[str]) -> list[bytes | Exception | None]:
-        replies = raising(await self._pipeline([("MGET", *names), ("EXISTS", *names)]))
-        found: list[bytes | Exception | None] = replies[0]
-        there: int = replies[1]
-        if there == len(names) - found.count(None):
-            return found
-        # MGET answers nil for what is not a string; GET says so. (Or an entry came or went between the two commands.)
-        return await self._pipeline([("GET", name) for name in names])
+        client = self._clients.current() or await self._clients.open()
+        found: list[bytes | Exception | None] = await client.execute("MGET", *names)
+        missing = [name for name, data in zip(names, found, strict=True) if data is None]
+        if missing and await client.execute("EXISTS", *missing):
+            # MGET answers nil for what is not a string; GET says so. (Or an entry came between the two commands.)
+            return await client.pipeline([("GET", name) for name in names])
+        return found
 
     @override
     async def _read_ttl(self, collection: str, key: str) -> tuple[dict[str, Any] | None, float | None]:

@@ -161,7 +161,8 @@ def test_what_each_operation_costs(own_redis, alone):
         assert cost("put_many", keys, values) == {"mset": 1}
         assert cost("delete_many", keys) == {"del": 1}
         assert (cost("put_many", keys, values, ttl=60))["evalsha"] == 1
-        assert cost("get_many", keys) == {"mget": 1, "exists": 1}
+        assert cost("get_many", keys) == {"mget": 1}
+        assert cost("get_many", [*keys, "none"]) == {"mget": 1, "exists": 1}
         assert (cost("ttl_many", keys))["evalsha"] == 1
         assert (cost("increment", "count"))["evalsha"] == 1
         assert cost("get_many", []) == {}
