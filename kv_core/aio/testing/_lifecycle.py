@@ -89,7 +89,12 @@ class LifecycleContract(Contract):
     async def test_many_at_once(self, store: AsyncStore) -> None:
         """Calls that are made at once each get the answer to their own question."""
         keys = [f"key {number}" for number in range(50)]
-        await gather(*[store.put(key, {"key": key}) for key in keys])
+
+        async def put(key: str) -> bool:
+            await store.put(key, {"key": key})
+            return True
+
+        assert await gather(*[put(key) for key in keys]) == [True] * 50
 
         found = await gather(*[store.get(key) for key in keys * 4])
         many = await gather(*[store.get_many([key, "none"]) for key in keys])

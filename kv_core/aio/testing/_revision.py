@@ -160,11 +160,11 @@ class RevisionContract(Contract):
             return
         await store.put("key", {"list": []})
 
-        async def add(number: int) -> None:
+        async def add(number: int) -> bool:
             while True:
                 value, revision = await read(store)
                 if await store.put_if_unchanged("key", {"list": [*value["list"], number]}, revision):
-                    return
+                    return True
 
         await gather(*[add(number) for number in range(20)])
 

@@ -90,7 +90,12 @@ class LifecycleContract(Contract):
     def test_many_at_once(self, store: Store) -> None:
         """Calls that are made at once each get the answer to their own question."""
         keys = [f"key {number}" for number in range(50)]
-        gather(*[store.put(key, {"key": key}) for key in keys])
+
+        def put(key: str) -> bool:
+            store.put(key, {"key": key})
+            return True
+
+        assert gather(*[put(key) for key in keys]) == [True] * 50
 
         found = gather(*[store.get(key) for key in keys * 4])
         many = gather(*[store.get_many([key, "none"]) for key in keys])

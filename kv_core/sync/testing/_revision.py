@@ -159,11 +159,11 @@ class RevisionContract(Contract):
             return
         store.put("key", {"list": []})
 
-        def add(number: int) -> None:
+        def add(number: int) -> bool:
             while True:
                 value, revision = read(store)
                 if store.put_if_unchanged("key", {"list": [*value["list"], number]}, revision):
-                    return
+                    return True
 
         gather(*[add(number) for number in range(20)])
 
