@@ -62,9 +62,10 @@ async def test_writing_nothing_is_refused_too(store):
     """put_many and delete_many of no keys are writes."""
     stack = ReadOnlyWrapper(store)
 
-    for call in (stack.put_many([], []), stack.delete_many([])):
-        with pytest.raises(ReadOnlyError):
-            await call
+    with pytest.raises(ReadOnlyError):
+        await stack.put_many([], [])
+    with pytest.raises(ReadOnlyError):
+        await stack.delete_many([])
 
 
 @pytest.mark.faults(94)
@@ -91,7 +92,8 @@ async def test_reads_pass(store):
     assert await stack.ttl("key") == ({"n": 1}, None)
     assert await stack.ttl_many(["key"]) == [({"n": 1}, None)]
     assert (await stack.get_with_revision("key"))[0] == {"n": 1}
-    assert sorted(await stack.keys()) == sorted([key async for key in stack.iter_keys()]) == ["counter", "key"]
+    assert sorted(await stack.keys()) == ["counter", "key"]
+    assert sorted([(key,) async for key in stack.iter_keys()]) == [("counter",), ("key",)]
     assert await stack.collections() == ["default_collection"]
     assert await stack.ping() >= 0
     assert capabilities(stack) == capabilities(store) - set(WRITES)

@@ -63,9 +63,10 @@ def test_writing_nothing_is_refused_too(store):
     """put_many and delete_many of no keys are writes."""
     stack = ReadOnlyWrapper(store)
 
-    for call in (stack.put_many([], []), stack.delete_many([])):
-        with pytest.raises(ReadOnlyError):
-            call
+    with pytest.raises(ReadOnlyError):
+        stack.put_many([], [])
+    with pytest.raises(ReadOnlyError):
+        stack.delete_many([])
 
 
 @pytest.mark.faults(94)
@@ -92,7 +93,8 @@ def test_reads_pass(store):
     assert stack.ttl("key") == ({"n": 1}, None)
     assert stack.ttl_many(["key"]) == [({"n": 1}, None)]
     assert (stack.get_with_revision("key"))[0] == {"n": 1}
-    assert sorted(stack.keys()) == sorted([key for key in stack.iter_keys()]) == ["counter", "key"]
+    assert sorted(stack.keys()) == ["counter", "key"]
+    assert sorted([(key,) for key in stack.iter_keys()]) == [("counter",), ("key",)]
     assert stack.collections() == ["default_collection"]
     assert stack.ping() >= 0
     assert capabilities(stack) == capabilities(store) - set(WRITES)
