@@ -34,7 +34,7 @@ SIDE = {
     "stores.base": ["BaseStore", "Write"],
     "stores.disk": ["DiskStore"],
     "stores.memory": ["MemoryStore"],
-    "stores.redis": ["RedisStore", "raising", "translate"],  # the latter two are for the stores that speak its protocol
+    "stores.redis": ["RedisStore", "raising"],  # the latter is for the stores that speak its protocol
     "testing": ["StoreContract", "ToldClock"],
     "wrappers": ["BaseWrapper", "Call", "CallWrapper", "NameWrapper", "ValueWrapper"],
     "wrappers.base": ["BaseWrapper"],

@@ -12,7 +12,8 @@ from typing_extensions import override
 from kv_core import codec, counter
 from kv_core.aio._drivers.disk import Client
 from kv_core.aio._runtime import Op
-from kv_core.aio.stores.base import DEFAULT_COLLECTION, BaseStore, Write
+from kv_core.aio.stores._backend import DEFAULT_COLLECTION, Write
+from kv_core.aio.stores.base import BaseStore
 from kv_core.checks import whole
 from kv_core.disk_format import directory_of
 from kv_core.disk_table import Action, Decision, DiskTable, Found, Written, translate

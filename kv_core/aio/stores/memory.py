@@ -8,7 +8,8 @@ from typing import Any
 from typing_extensions import override
 
 from kv_core import codec, counter
-from kv_core.aio.stores.base import DEFAULT_COLLECTION, BaseStore, Write
+from kv_core.aio.stores._backend import DEFAULT_COLLECTION, Write
+from kv_core.aio.stores.base import BaseStore
 from kv_core.checks import whole
 from kv_core.entry import Revision
 from kv_core.memory_table import MemoryTable, named_table

@@ -12,23 +12,18 @@ from kv_core import address, codec, counter
 from kv_core import redis_scripts as scripts
 from kv_core.aio._drivers import redis as driver
 from kv_core.aio._runtime import Borrowed, Clients, PerLoop
-from kv_core.aio.stores.base import DEFAULT_COLLECTION, PAGE, BaseStore, Write
+from kv_core.aio.stores._backend import DEFAULT_COLLECTION, Write
+from kv_core.aio.stores.base import PAGE, BaseStore
 from kv_core.capabilities import ALL
-from kv_core.deadline import unsent
 from kv_core.entry import Entry
 from kv_core.errors import (
     BaseKeyValueError,
     ConfigurationError,
     CorruptEntryError,
-    Outcome,
-    StoreAuthenticationError,
-    StoreConnectionError,
-    StoreFullError,
-    StoreProtocolError,
-    StoreTimeoutError,
     UnsupportedEntryVersionError,
 )
 from kv_core.options import load_object
+from kv_core.redis_errors import CounterError, translate
 from kv_core.redis_options import server_options
 from kv_core.ttl import SYSTEM_CLOCK, Clock, Keep, KeptTTL, When, milliseconds
 
@@ -232,7 +227,7 @@ class RedisStore(BaseStore):
             total = await self._run(
                 collection, key, scripts.INCREMENT, names, amount, head, tail, number, expiry, begins, ends
             )
-        except _CounterError as error:
+        except CounterError as error:
             if error.overflow:
                 raise counter.overflow(collection, key) from error
             return await super()._increment(collection, key, amount, first, ttl)  # in another layout, or no counter
@@ -300,13 +295,7 @@ class RedisStore(BaseStore):
 
     @override
     def _translate(self, error: Exception) -> BaseKeyValueError:
-        return translate(error, "RedisStore")
-
-
-class _CounterError(StoreProtocolError):
-    """The increment script refuses; the caller says why."""
-
-    overflow = False
+        return translate(driver.errors, error, "RedisStore")
 
 
 def _text(name: bytes | str) -> str | None:
@@ -333,49 +322,3 @@ def raising(replies: list[Any]) -> list[Any]:
         if isinstance(reply, Exception):
             raise reply
     return replies
-
-
-def translate(error: Exception, store: str) -> BaseKeyValueError:
-    """Name an error of redis-py. The server's own text may quote arguments, so only its first word is shown."""
-    text = str(error)
-    outcome: Outcome = "not_applied" if unsent(error) else "unknown"
-    match error:
-        case (
-            driver.errors.AuthenticationError() | driver.errors.AuthorizationError() | driver.errors.NoPermissionError()
-        ):
-            named: BaseKeyValueError = StoreAuthenticationError(f"{store}: the server refuses this user or command.")
-        case driver.errors.TimeoutError():
-            named = StoreTimeoutError(f"{store}: the server did not answer in time.", outcome=outcome)
-        case driver.errors.BusyLoadingError():
-            named = StoreConnectionError(f"{store}: the server is still loading its data.")
-        case driver.errors.MaxConnectionsError():
-            named = StoreConnectionError(f"{store}: every connection that the client may open is in use.")
-        case driver.errors.ConnectionError() | OSError():
-            what = "cannot be reached" if outcome == "not_applied" else "hung up"
-            named = StoreConnectionError(f"{store}: the server {what}.", outcome=outcome)
-        case driver.errors.OutOfMemoryError():
-            named = StoreFullError(f"{store}: the server has reached its maxmemory and evicts nothing.")
-        case driver.errors.ReadOnlyError():
-            named = StoreConnectionError(f"{store}: this server is a read-only replica.")
-        case driver.errors.ResponseError():
-            named = _refused(text, store)
-        case _:
-            named = StoreProtocolError(f"{store}: unexpected {type(error).__name__}.", outcome="unknown")
-    return named
-
-
-def _refused(text: str, store: str) -> BaseKeyValueError:
-    if "WRONGTYPE" in text:
-        return CorruptEntryError(f"{store}: what is stored there is not a string, so not an entry.")
-    if scripts.NOT_A_COUNTER in text or "not an integer" in text:
-        return _CounterError("not a counter")
-    if "overflow" in text:
-        refused = _CounterError("overflow")
-        refused.overflow = True
-        return refused
-    code = text.split(maxsplit=1)[0] if text else "?"
-    if code in ("NOAUTH", "WRONGPASS", "NOPERM") or "unauthenticated" in text:  # long commands get the latter
-        return StoreAuthenticationError(f"{store}: the server refuses this user or command ({code}).")
-    if code in ("OOM", "MISCONF"):
-        return StoreFullError(f"{store}: the server takes no writes ({code}); see its memory and disk.")
-    return StoreProtocolError(f"{store}: the server refuses the command ({code}).", outcome="unknown")

@@ -18,7 +18,8 @@ from kv_core.entry import Revision
 from kv_core.errors import BaseKeyValueError, ConfigurationError
 from kv_core.sync._drivers.disk import Client
 from kv_core.sync._runtime import Op
-from kv_core.sync.stores.base import DEFAULT_COLLECTION, BaseStore, Write
+from kv_core.sync.stores._backend import DEFAULT_COLLECTION, Write
+from kv_core.sync.stores.base import BaseStore
 from kv_core.ttl import KEEP, SYSTEM_CLOCK, Clock, Keep, KeptTTL, When, expiry
 
 P = ParamSpec("P")

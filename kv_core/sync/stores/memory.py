@@ -12,7 +12,8 @@ from kv_core import codec, counter
 from kv_core.checks import whole
 from kv_core.entry import Revision
 from kv_core.memory_table import MemoryTable, named_table
-from kv_core.sync.stores.base import DEFAULT_COLLECTION, BaseStore, Write
+from kv_core.sync.stores._backend import DEFAULT_COLLECTION, Write
+from kv_core.sync.stores.base import BaseStore
 from kv_core.ttl import SYSTEM_CLOCK, Clock, KeptTTL, When
 
 
