@@ -1,10 +1,16 @@
 # Written by tools/mirror.py from tests/aio/wrappers/test_prefix_collections.py: change that file instead.
-"""Collections are kept under a prefix."""
+"""Collections are kept under a prefix, and tenants never meet."""
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
+from kv_core.errors import ConfigurationError, InvalidCollectionError
+from kv_core.sync.stores.memory import MemoryStore
 from kv_core.sync.testing import StoreContract
 from kv_core.sync.wrappers.prefix_collections import PrefixCollectionsWrapper
+from kv_core.sync.wrappers.prefix_keys import PrefixKeysWrapper
+from kv_core.sync.wrappers.single_collection import SingleCollectionWrapper
 
 
 class TestPrefixCollectionsWrapper(StoreContract):
@@ -13,3 +19,120 @@ class TestPrefixCollectionsWrapper(StoreContract):
     @pytest.fixture
     def make(self, inner):
         return lambda: PrefixCollectionsWrapper(inner(), "prod:1%")
+
+
+def test_collections_lie_under_the_prefix():
+    """The documented form, the default collection's too."""
+    store = MemoryStore()
+    stack = PrefixCollectionsWrapper(store, "prod")
+    stack.put("1", {}, collection="users")
+    stack.put("1", {})
+
+    assert sorted(store.collections()) == ["prod:default_collection", "prod:users"]
+    assert sorted(stack.collections()) == ["default_collection", "users"]
+
+
+@pytest.mark.faults(2, 4)
+def test_tenants_are_apart(inner):
+    """A prefix that looks like another one and its separator is another tenant still."""
+    with inner() as store:
+        PrefixCollectionsWrapper(store, "a:b").put("key", {"tenant": "a:b"}, collection="c")
+        PrefixCollectionsWrapper(store, "a:").put("key", {"tenant": "a:"}, collection="c")
+        tenant = PrefixCollectionsWrapper(store, "a")
+
+        for collection in ("b:c", ":c", "c", "%3A:c", "%3Ab:c"):
+            assert tenant.get("key", collection=collection) is None
+        assert tenant.collections() == []
+        assert tenant.destroy() is False
+        assert len(store.collections()) == 2
+
+
+@pytest.mark.faults(2, 4)
+@pytest.mark.parametrize("wrapper", [PrefixCollectionsWrapper, PrefixKeysWrapper])
+@given(
+    joined=st.text(st.sampled_from("ab:%2_"), min_size=3, max_size=7),
+    here=st.integers(1, 6),
+    there=st.integers(1, 6),
+    separator=st.sampled_from([":", "::", "_", "ab"]),
+)
+def test_no_two_addresses_meet(wrapper, joined, here, there, separator):
+    """However a name is split into prefix and rest, no other prefix has it."""
+    assume(here < len(joined) and there < len(joined) and here != there)
+    places = []
+    for cut in (here, there):
+        stack = wrapper(MemoryStore(), joined[:cut].removesuffix(separator) or "x", separator)
+        places.append(stack._name((joined[cut:], joined[cut:])))
+        assert stack._original(places[-1]) == (joined[cut:], joined[cut:])
+
+    same = {joined[:cut].removesuffix(separator) or "x" for cut in (here, there)}
+    assert len(same) == 1 or places[0] != places[1]
+
+
+def test_prefixes_of_prefixes_add_up(inner):
+    """Nested wrappers are a tenant of a tenant; destroying the inner one leaves the outer one's."""
+    with inner() as store:
+        outer = PrefixCollectionsWrapper(store, "a")
+        nested = PrefixCollectionsWrapper(outer, "b")
+        nested.put("key", {"n": 1}, collection="users")
+        outer.put("key", {"n": 2}, collection="users")
+        PrefixCollectionsWrapper(store, "b").put("key", {"n": 3}, collection="users")
+
+        assert store.get("key", collection="a:b:users") == {"n": 1}
+        assert nested.destroy() is True
+        assert outer.collections() == ["users"]
+        assert sorted(store.collections()) == ["a:users", "b:users"]
+
+
+@pytest.mark.faults(2)
+def test_orders_of_name_wrappers_keep_tenants_apart(inner):
+    """Whatever the order of prefixes and a single collection, each tenant lists and destroys its own."""
+    with inner() as store:
+        stacks = [
+            lambda name: PrefixCollectionsWrapper(SingleCollectionWrapper(store, "one"), name),
+            lambda name: PrefixKeysWrapper(SingleCollectionWrapper(store, "two"), name),
+            lambda name: SingleCollectionWrapper(PrefixCollectionsWrapper(store, name), "three"),
+            lambda name: SingleCollectionWrapper(PrefixKeysWrapper(store, name), "four"),
+        ]
+        for make in stacks:
+            for name in ("a", "a:", "b"):
+                make(name).put("key", {"tenant": name}, collection="users")
+        for make in stacks:
+            assert make("a:").destroy() is True
+            assert make("a:").collections() == []
+            for name in ("a", "b"):
+                assert make(name).collections() == ["users"]
+                assert make(name).keys("users") == ["key"]
+                assert make(name).get("key", collection="users") == {"tenant": name}
+
+
+def test_destroying_needs_the_tenants_own_name():
+    """destroy_collection takes a collection's name as the tenant knows it."""
+    store = MemoryStore()
+    stack = PrefixCollectionsWrapper(store, "a")
+    stack.put("key", {}, collection="users")
+
+    assert stack.destroy_collection("a:users") is False
+    with pytest.raises(InvalidCollectionError):
+        stack.destroy_collection("")
+    assert stack.destroy_collection("users") is True
+
+
+@pytest.mark.faults(4, 120)
+@pytest.mark.parametrize(
+    ("prefix", "separator"),
+    [
+        ("", ":"),
+        ("\ud800", ":"),
+        (None, ":"),
+        (1, ":"),
+        ("a", ""),
+        ("a", "%"),
+        ("a", "x%"),
+        ("a", None),
+        ("a", "\ud800"),
+    ],
+)
+def test_options_are_checked(prefix, separator):
+    """An empty prefix or separator, or one that is not text, is refused at construction."""
+    with pytest.raises(ConfigurationError, match="PrefixCollectionsWrapper"):
+        PrefixCollectionsWrapper(MemoryStore(), prefix, separator)

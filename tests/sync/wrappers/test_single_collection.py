@@ -1,8 +1,14 @@
 # Written by tools/mirror.py from tests/aio/wrappers/test_single_collection.py: change that file instead.
-"""Everything is kept in one collection."""
+"""Everything is kept in one collection, in which collections stay apart."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from kv_core.capabilities import capabilities
+from kv_core.errors import ConfigurationError, InvalidCollectionError, InvalidKeyError
+from kv_core.settings import parse_stack
+from kv_core.sync.stores.memory import MemoryStore
 from kv_core.sync.testing import StoreContract
 from kv_core.sync.wrappers.single_collection import SingleCollectionWrapper
 
@@ -13,3 +19,96 @@ class TestSingleCollectionWrapper(StoreContract):
     @pytest.fixture
     def make(self, inner):
         return lambda: SingleCollectionWrapper(inner(), "one:%")
+
+
+def test_everything_lies_in_one_collection():
+    """The documented form."""
+    store = MemoryStore()
+    stack = SingleCollectionWrapper(store, "all")
+    stack.put("123", {}, collection="users")
+    stack.put("1", {})
+
+    assert store.collections() == ["all"]
+    assert sorted(store.keys("all")) == ["default_collection::1", "users::123"]
+
+
+@pytest.mark.faults(1, 2)
+def test_collections_stay_apart(inner):
+    """Two addresses whose joined names would be alike are two entries."""
+    pairs = [("a", "b::c"), ("a::b", "c"), ("a:", ":c"), ("a%3A%3Ab", "c"), ("a", ""), ("a::", ""), ("all", "k")]
+    with inner() as store:
+        stack = SingleCollectionWrapper(store, "all")
+        for collection, key in pairs:
+            stack.put(key, {"at": [collection, key]}, collection=collection)
+
+        for collection, key in pairs:
+            assert stack.get(key, collection=collection) == {"at": [collection, key]}
+        assert sorted(stack.collections()) == sorted({collection for collection, _ in pairs})
+        assert sorted(stack.keys("a")) == ["", "b::c"]
+        assert stack.destroy_collection("a") is True
+        assert len(store.keys("all")) == len(pairs) - 2
+
+
+@pytest.mark.faults(1)
+@given(st.text("a:%23", min_size=1, max_size=5), st.text("a:%23", max_size=5))
+def test_names_lead_back(collection, key):
+    """A name in the collection tells exactly one address."""
+    stack = SingleCollectionWrapper(MemoryStore(), "all")
+
+    assert stack._original(stack._name((collection, key))) == (collection, key)
+
+
+def test_what_others_put_there_is_left_alone(inner):
+    """Entries of the collection that are not the wrapper's are neither listed nor destroyed."""
+    with inner() as store:
+        stack = SingleCollectionWrapper(store, "all")
+        stack.put("key", {}, collection="users")
+        store.put("foreign", {}, collection="all")
+        store.put("users::key", {}, collection="other")
+
+        assert stack.collections() == ["users"]
+        assert stack.destroy() is True
+        assert store.keys("all") == ["foreign"]
+        assert store.keys("other") == ["users::key"]
+
+
+def test_the_default_collection_can_be_named():
+    """What names no collection goes to the wrapper's default, or the store's own."""
+    store = MemoryStore(default_collection="main")
+    assert SingleCollectionWrapper(store, "all").default_collection == "main"
+    stack = SingleCollectionWrapper(store, "all", default_collection="users")
+    stack.put("key", {})
+
+    assert store.keys("all") == ["users::key"]
+    assert stack.get("key", collection="users") == {}
+    assert capabilities(stack) == capabilities(store)
+
+
+def test_names_are_checked():
+    """Keys and collections are checked as by a store, although they become parts of a key."""
+    stack = SingleCollectionWrapper(MemoryStore(), "all")
+
+    for key in (1, None, "\ud800"):
+        with pytest.raises(InvalidKeyError):
+            stack.put(key, {})
+    for collection in ("", 1, "\ud800"):
+        with pytest.raises(InvalidCollectionError):
+            stack.put("key", {}, collection=collection)
+    with pytest.raises(InvalidKeyError):
+        stack.get_many("abc")
+
+
+@pytest.mark.faults(120)
+@pytest.mark.parametrize(("collection", "default"), [("", None), (None, None), (1, None), ("\ud800", None), ("a", "")])
+def test_options_are_checked(collection, default):
+    """What cannot be a collection is refused at construction."""
+    with pytest.raises(ConfigurationError, match="SingleCollectionWrapper"):
+        SingleCollectionWrapper(MemoryStore(), collection, default_collection=default)
+
+
+@pytest.mark.parametrize("name", ["collection", "single_collection"])
+def test_settings_name_the_collection(name):
+    """Settings take both spellings."""
+    wrappers = [{"wrapper": "single_collection", name: "all"}]
+
+    assert parse_stack({"LOCATION": "memory://", "WRAPPERS": wrappers}).build_sync().collection == "all"
