@@ -109,7 +109,7 @@ def size(value: dict[str, Any]) -> int:
         raise _refused(error) from _cause(error)
 
 
-def encode_value(value: dict[str, Any]) -> bytes:
+def encode_value(value: dict[str, Any], collection: str | None = None, key: str | None = None) -> bytes:
     """Check *value* and write it alone, for stores that keep the rest of the entry beside it.
 
     Raises:
@@ -119,7 +119,7 @@ def encode_value(value: dict[str, Any]) -> bytes:
         check_value(value)
         return _msgpack_encode(value)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise _refused(error) from _cause(error)
+        raise _refused(error, key, collection) from _cause(error)
 
 
 def decode_value(data: bytes | bytearray) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class _Reader:
             return None
         if alias not in self._specs:
             self._reading.append(alias)
-            self._specs[alias] = self._stack(alias, self._settings[alias], f'{self._setting}["{alias}"]')
+            self._specs[alias] = self._stack(alias, self._settings[alias], f"{self._setting}[{alias!r}]")
             self._reading.pop()
         return self._specs[alias]
 

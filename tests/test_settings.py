@@ -114,7 +114,7 @@ def test_the_environment_may_hold_secrets(monkeypatch):
     assert "hunter2" not in repr(spec)
     assert "***@localhost" in repr(spec)
     [found] = problems({"default": "env:STACK_NOPE"})
-    assert found.startswith("KV_STORES[\"default\"]['LOCATION']: the environment variable STACK_NOPE is not set.")
+    assert found.startswith("KV_STORES['default']['LOCATION']: the environment variable STACK_NOPE is not set.")
 
 
 @pytest.mark.faults(120)
@@ -153,7 +153,7 @@ def test_all_problems_are_said_together():
         "l": "",
         "m": "refer to each other in a circle",
     }.items():
-        here = [text for text in found if text.startswith(f'KV_STORES["{alias}"]')]
+        here = [text for text in found if text.startswith(f"KV_STORES['{alias}']")]
         assert (expected.lower() in " ".join(here).lower()) or alias == "l", (alias, here)
     assert sum("Did you mean 'timeout'?" in text for text in found) == 1
     assert sum("Did you mean 'max_retries'?" in text for text in found) == 1

@@ -67,7 +67,7 @@ class MemoryStore(BaseStore):
     def _dump(
         self, collection: str, key: str, value: dict[str, Any], ttl: KeptTTL, kept: Revision | None = None
     ) -> bytes:
-        data = codec.encode_value(value)
+        data = codec.encode_value(value, collection, key)
         self._fits(data, collection, key)
         return data
 

@@ -32,7 +32,7 @@ def test_every_problem_is_an_error(settings: Any) -> None:
     """Stores, caches and the sessions' alias; each problem is a message with its place and a hint."""
     stores = {"a": "redsi://user:secret@host", "b": {"LOCATION": "memory://?max_entires_per_collection=1"}}
     assert ids(settings, KV_STORES=stores) == ["kv_django.E001"] * 2
-    assert 'KV_STORES["a"]' in messages()[0].msg
+    assert "KV_STORES['a']" in messages()[0].msg
     assert "redis" in messages()[0].hint
     assert "secret" not in str(messages())
     caches = {"default": OURS, "b": {**OURS, "LOCATION": "kv:nowhere"}, "c": {**OURS, "OPTIONS": {"STOER": 1}}}
