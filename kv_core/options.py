@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, TypeGuard, Union, get_args, get_origin
 
+from kv_core import errors
 from kv_core.errors import ConfigurationError, MissingDependencyError
 
 _TRUE = frozenset(("true", "1", "yes", "on"))
@@ -130,9 +131,11 @@ def error_types(given: Any, name: str) -> tuple[type[Exception], ...]:
     """
     found: list[type[Exception]] = []
     for one in given if is_list(given) else [given]:
-        path = f"kv_core.errors.{one}" if isinstance(one, str) and "." not in one else one
-        kind = load_object(path, name)
+        kind = getattr(errors, one, None) if isinstance(one, str) and "." not in one else load_object(one, name)
         if not (isinstance(kind, type) and issubclass(kind, Exception)):
-            raise ConfigurationError(f"{name} is a list of exceptions, and {one!r} is none.")
+            hint = (
+                did_you_mean(one, errors.__all__) if isinstance(one, str) else "Give types or names of kv_core.errors."
+            )
+            raise ConfigurationError(f"{name} is a list of exceptions, and {one!r} is none. {hint}")
         found.append(kind)
     return tuple(found)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from kv_core.aio.protocols import AsyncKeyValue
-from kv_core.errors import ConfigurationError
-from kv_core.options import coerce, did_you_mean, from_environment, load_object, takes_store
+from kv_core.errors import ConfigurationError, StoreTimeoutError
+from kv_core.options import coerce, did_you_mean, error_types, from_environment, load_object, takes_store
 from kv_core.spellings import also
 from kv_core.sync.protocols import Store
 
@@ -94,3 +94,14 @@ def test_other_spellings():
         Thing(store=1, key_value=2)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         Thing(1, store=2)  # type: ignore[call-arg]
+
+
+def test_errors_by_name():
+    """Exceptions are types, names from kv_core.errors, or dotted paths; a wrong name has a hint."""
+    assert error_types((OSError,), "x") == (OSError,)
+    assert error_types(["StoreTimeoutError", "builtins.OSError"], "x") == (StoreTimeoutError, OSError)
+    with pytest.raises(ConfigurationError, match="Did you mean 'StoreTimeoutError'"):
+        error_types(["StoreTimoutError"], "x")
+    for wrong in (["pathlib.Path"], [7], 7):
+        with pytest.raises(ConfigurationError, match="is none"):
+            error_types(wrong, "x")

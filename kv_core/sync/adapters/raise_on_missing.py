@@ -133,6 +133,6 @@ class RaiseOnMissingAdapter:
 
 def _missing(keys: Sequence[str], collection: str | None) -> MissingKeyError:
     where = "the default collection" if collection is None else f"{collection!r}"
-    what = "entry" if len(keys) == 1 else "entries"
+    what = "is no entry" if len(keys) == 1 else "are no entries"
     names = ", ".join(map(repr, keys))
-    return MissingKeyError(f"There is no {what} {names} in {where}.", key=keys[0], collection=collection)
+    return MissingKeyError(f"There {what} {names} in {where}.", key=keys[0], collection=collection)

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from kv_core.capabilities import capabilities
 from kv_core.errors import BaseKeyValueError, ConfigurationError, StoreConnectionError, StoreTimeoutError
+from kv_core.options import error_types
 from kv_core.overlaps import Address, Ahead, Overlaps
 from kv_core.spellings import also
 from kv_core.sync.protocols import KeyValue
@@ -61,7 +62,7 @@ class FallbackWrapper(CallWrapper):
             raise ConfigurationError(f"FallbackWrapper: on_miss is 'raise' or 'miss', not {on_miss!r}.")
         self.key_value = primary
         self.fallback = fallback
-        self.fallback_on = fallback_on
+        self.fallback_on = error_types(fallback_on, "FallbackWrapper: fallback_on")
         self.write_to_fallback = write_to_fallback
         self.on_miss = on_miss
         self._overlaps = Overlaps()
