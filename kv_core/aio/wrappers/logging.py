@@ -9,9 +9,10 @@ from typing import Any, Final, cast
 
 from typing_extensions import override
 
+from kv_core import codec
 from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.wrappers._calls import Call, CallWrapper, T
-from kv_core.errors import ConfigurationError
+from kv_core.errors import ConfigurationError, SerializationError
 from kv_core.spellings import also
 from kv_core.ttl import Keep
 
@@ -81,7 +82,11 @@ class LoggingWrapper(CallWrapper):
             facts.pop("initial", None)  # it becomes the value
         facts = {name: _shown(fact) for name, fact in facts.items()}
         if self.log_values and call.operation.writes_value and len(call.arguments) > 1:
-            facts["values" if call.operation.bulk else "value"] = call.arguments[1]
+            given = call.arguments[1]
+            if call.operation.bulk and isinstance(given, list | tuple):
+                facts["values"] = [_checked(value) for value in cast("list[object]", given)]
+            else:
+                facts["value"] = _checked(given)
         facts |= more
         if self.structured_logs:
             line = _json({"operation": call.name, **facts})
@@ -97,10 +102,21 @@ def _shown(fact: object) -> object:
     return fact if type(fact) in _PLAIN else f"<{type(fact).__name__}>"
 
 
+def _checked(value: object) -> object:
+    """Return a value, or the type of what no store keeps: written down, it might have no end."""
+    if type(value) is int:  # what a counter is changed by
+        return _shown(value)
+    try:
+        codec.check_value(value)
+    except SerializationError:
+        return f"<{type(value).__name__}>"
+    return value
+
+
 def _repr(fact: object) -> str:
     try:
         return repr(fact)
-    except Exception:  # noqa: BLE001 - of a value or a number that no store takes, such as one of 5,000 digits
+    except Exception:  # noqa: BLE001 - of a number that no store takes, such as one of 5,000 digits
         return f"<{type(fact).__name__}>"
 
 

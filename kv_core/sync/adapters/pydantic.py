@@ -46,6 +46,7 @@ class PydanticAdapter(Generic[T]):
 
     An object is kept as the JSON that pydantic makes of it, and validated when it is read; what would not be valid
     then is refused when it is put. What is not a JSON object, such as a list, is kept as `{"items": …}`.
+    What pydantic leaves out of its JSON on purpose (fields that are excluded, what a `SecretStr` hides) is not kept.
     """
 
     @also(store="key_value", model="pydantic_model")

@@ -187,6 +187,14 @@ def circular():
     return value
 
 
+def grown():
+    """A value of 60 small dicts, written down as 2**60."""
+    value = {}
+    for _ in range(60):
+        value = {"a": value, "b": value}
+    return value
+
+
 def deep():
     value = {}
     for _ in range(10_000):
@@ -197,7 +205,7 @@ def deep():
 @pytest.mark.faults(90, 91)
 @pytest.mark.parametrize("structured", [False, True])
 @pytest.mark.parametrize(
-    "strange", [Evil("x"), Unshowable(), b"x", 10**5000, circular(), deep(), {Unshowable(): 1}], ids=type
+    "strange", [Evil("x"), Unshowable(), b"x", 10**5000, circular(), deep(), grown(), {Unshowable(): 1}], ids=type
 )
 def test_what_cannot_be_shown_does_no_harm(lines, strange, structured):
     """Keys, ttls and values that cannot be written down leave a line, and the error is that of the store."""
