@@ -101,7 +101,7 @@ def test_anything_stored_raises_nothing_else(mark, data):
 
 
 @pytest.mark.faults(46)
-@given(st.binary(max_size=200))
+@given(st.binary(max_size=200).filter(lambda plain: not plain.strip().startswith(b"{")))
 def test_what_is_authentic_but_no_value_is_refused(plain):
     """A token of the right key over something else raises DecryptionError, in either layout."""
     sealer = Sealer([Fernet(NEW)])
