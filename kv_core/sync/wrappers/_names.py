@@ -188,6 +188,7 @@ class NameWrapper(BaseWrapper):
     @override
     def collections(self, *, limit: int | None = None) -> list[str]:
         check_limit(limit)
+        self._require("collections")
         found: dict[str, None] = {}
         for inner in self._inner_collections():
             if self._by_collection:
