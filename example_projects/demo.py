@@ -311,7 +311,7 @@ def make_apps(settings: dict[str, Any], folder: Path) -> dict[str, App]:
 
 def prepare_shop(app: App, password: str) -> None:
     """Make the shop's database, with somebody who may log in."""
-    app.server.run(["django", "prepare", "--user", USER, "--password", password])
+    app.server.run(["django", "prepare", "--user", USER, f"--password={password}"])
 
 
 # --- what is printed --------------------------------------------------------------------------------------------------
