@@ -8,10 +8,13 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
+from cryptography.fernet import Fernet
+
 from benchmarks._harness import Bench
 from kv_core import aio, sync
 
 KEY = "user:1"
+PAYLOAD = b"p" * 120  # about what there is to encrypt of the value
 VALUE: dict[str, Any] = {"name": "Ada", "age": 36, "admin": True, "score": 0.5, "note": None}
 SIDES = {"sync": sync, "aio": aio}
 
@@ -36,7 +39,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 """What the constructors need beyond the store that they wrap, where they wrap one."""
 READ_ONLY = {"ReadOnlyWrapper"}
 STACK_BAR = {"sync": 8.0, "aio": 12.0}
-"""For Statistics(Retry(Timeout(Compression(Fernet)))), less cipher and compressor: the three take less."""
+"""For Statistics(Retry(Timeout(Compression(Fernet)))), less cipher, compressor and store; the three take less."""
 
 
 def main(bench: Bench) -> None:
@@ -52,6 +55,62 @@ def main(bench: Bench) -> None:
         for name in ("TimeoutWrapper", "RetryWrapper", "StatisticsWrapper"):
             stack = wrappers[name](stack)
         _cost(bench, "Statistics(Retry(Timeout))", stack, bare, at_most=STACK_BAR[side])
+        _production(bench, side, wrappers)
+
+
+def _production(bench: Bench, side: str, wrappers: dict[str, Any]) -> None:
+    """Measure the recommended stack, less what its cipher and compressor do to the value, and less the store."""
+    encryption = import_module(f"kv_core.{side}.wrappers.encryption.fernet")
+    fernet = Fernet(Fernet.generate_key())
+    store = _memory(side)
+    sealed = encryption.FernetEncryptionWrapper(store, fernet=fernet)
+    compressed = wrappers["CompressionWrapper"](sealed)
+    inner = wrappers["RetryWrapper"](wrappers["TimeoutWrapper"](compressed))
+    stack = wrappers["StatisticsWrapper"](inner)
+    fallback = wrappers["StatisticsWrapper"](wrappers["FallbackWrapper"](inner, _memory(side)))
+    bench.run(partial(stack.put, KEY, VALUE))
+    stored = bench.run(partial(store.get, KEY))
+    address = (store.default_collection, KEY)
+
+    def encoded() -> Any:
+        return sealed._encode(compressed._encode(VALUE, address, None), address, None)
+
+    def decode(value: Any) -> Any:
+        return compressed._decode(sealed._decode(value, address), address)
+
+    token = fernet.encrypt(PAYLOAD)
+    if inspect.iscoroutinefunction(store.put):
+
+        async def bare_put() -> None:
+            await store.put(KEY, encoded())
+
+        async def bare_get() -> None:
+            decode(await store.get(KEY))
+
+        async def cipher_put() -> None:
+            fernet.encrypt(PAYLOAD)
+            await store.put(KEY, stored)
+
+        async def cipher_get() -> None:
+            await store.get(KEY)
+            fernet.decrypt(token)
+
+        bares = [(bare_put, bare_get), (cipher_put, cipher_get)]
+    else:
+        bares = [
+            (lambda: store.put(KEY, encoded()), lambda: decode(store.get(KEY))),
+            (
+                lambda: (fernet.encrypt(PAYLOAD), store.put(KEY, stored)),
+                lambda: (store.get(KEY), fernet.decrypt(token)),
+            ),
+        ]
+    text = "Statistics(Retry(Timeout(Compression(Fernet))))"
+    for what, one, bar in ((text, stack, STACK_BAR[side]), ("the same with Fallback", fallback, None)):
+        for (put, get), less, limit in zip(bares, ("", ", less Fernet alone"), (bar, None), strict=True):
+            bench.run(partial(one.put, KEY, VALUE))
+            bench.cost(f"{what}: put{less}", partial(one.put, KEY, VALUE), put, at_most=limit)
+            bench.run(partial(one.put, KEY, VALUE))
+            bench.cost(f"{what}: get{less}", partial(one.get, KEY), get, at_most=limit)
 
 
 def _cost(bench: Bench, name: str, wrapped: Any, bare: Any, *, at_most: float | None = None) -> None:
