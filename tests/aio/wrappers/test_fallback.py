@@ -344,6 +344,21 @@ async def test_a_write_while_the_primary_catches_up(cache, primary, second):
     assert await cache.get("key") == {"value": 11}
 
 
+@pytest.mark.faults(71)
+async def test_a_read_while_the_primary_catches_up(cache, primary, second):
+    """A read on its way to the fallback finds the entry where it went meanwhile."""
+    primary.down()
+    await cache.put("key", {"n": 1})
+    primary.up()
+
+    async def meanwhile():
+        assert await cache.touch("key", ttl=60)
+
+    second.before["get"] = meanwhile
+    assert await cache.get("key") == {"n": 1}
+    assert await second.key_value.get("key") is None
+
+
 async def test_a_failed_write_keeps_what_the_fallback_took(cache, primary, second):
     """When both fail, the value that only the fallback has stays; the outcome is unknown if the primary's is."""
     primary.down()

@@ -345,6 +345,21 @@ def test_a_write_while_the_primary_catches_up(cache, primary, second):
     assert cache.get("key") == {"value": 11}
 
 
+@pytest.mark.faults(71)
+def test_a_read_while_the_primary_catches_up(cache, primary, second):
+    """A read on its way to the fallback finds the entry where it went meanwhile."""
+    primary.down()
+    cache.put("key", {"n": 1})
+    primary.up()
+
+    def meanwhile():
+        assert cache.touch("key", ttl=60)
+
+    second.before["get"] = meanwhile
+    assert cache.get("key") == {"n": 1}
+    assert second.key_value.get("key") is None
+
+
 def test_a_failed_write_keeps_what_the_fallback_took(cache, primary, second):
     """When both fail, the value that only the fallback has stays; the outcome is unknown if the primary's is."""
     primary.down()
