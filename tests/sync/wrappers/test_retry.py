@@ -2,6 +2,7 @@
 """Operations are repeated when that makes sense, and end within one budget of time."""
 
 import pytest
+from proxy import HangingUp
 
 from kv_core.errors import (
     ConfigurationError,
@@ -137,6 +138,20 @@ def test_it_does_not_wait_past_its_budget(flaky):
     with pytest.raises(StoreConnectionError):
         store.get("key")
     assert failing.calls == ["get"]
+
+
+@pytest.mark.faults(76)
+@pytest.mark.parametrize("word", [b"SET", b"GET"])
+def test_a_dropped_connection_costs_one_attempt(own_redis, flaky, word):
+    """A server that hangs up in the middle of an operation is asked again, once, on a new connection."""
+    proxy = HangingUp(own_redis.host, own_redis.port, b"\r\n" + word + b"\r\n")
+    counted = flaky(RedisStore(url=f"redis://127.0.0.1:{proxy.port}/0"))
+    with RetryWrapper(counted, initial_delay=0) as store:
+        store.put("key", {"n": 1})
+        assert store.get("key") == {"n": 1}
+    proxy.close()
+
+    assert counted.calls == (["put", "put", "get"] if word == b"SET" else ["put", "get", "get"])
 
 
 @pytest.mark.faults(81, 143)
