@@ -18,7 +18,7 @@ from kv_core.aio.protocols import AsyncKeyValue, AsyncStore
 from kv_core.capabilities import BASIC, OPERATIONS, capabilities, is_withdrawn, unsupported, withdrawn
 from kv_core.checks import check_values
 from kv_core.entry import Revision
-from kv_core.errors import BaseKeyValueError, PartialFailureError
+from kv_core.errors import BaseKeyValueError, PartialFailureError, UnsupportedOperationError
 from kv_core.ttl import KEEP, KeptTTL, TTLs, each_ttl
 
 
@@ -307,6 +307,8 @@ class _Bulk:
         self.unknown: dict[str, BaseKeyValueError] = {}
 
     def fail(self, key: str, error: BaseKeyValueError) -> None:
+        if isinstance(error, UnsupportedOperationError):  # that is said of the stack, not of a key
+            raise error
         (self.unknown if error.outcome == "unknown" else self.failed)[key] = error
 
     def finish(self) -> None:
