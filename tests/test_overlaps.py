@@ -567,6 +567,67 @@ def test_threads_over_a_cache():
     assert not store._flights._flights
 
 
+@pytest.mark.faults(85)
+async def test_many_misses_at_once_are_one_load():
+    """500 tasks that miss one key make one read of the store; so do those that miss it when it has gone."""
+    primary = Counting(MemoryStore())
+    store = PassthroughCacheWrapper(primary, MemoryStore())
+    await primary.key_value.put("key", {"list": [1]})
+
+    found = await asyncio.gather(*[store.get("key") for _ in range(500)])
+    assert found == [{"list": [1]}] * 500
+    assert len({id(one["list"]) for one in found}) == 500
+    assert primary.loads == 1
+    assert await asyncio.gather(*[store.get("none") for _ in range(500)]) == [None] * 500
+    assert primary.loads == 2
+
+
+class Counting(BaseWrapper):
+    loads = 0
+
+    def __init__(self, key_value):
+        self.key_value = key_value
+
+    async def ttl_many(self, keys, *, collection=None):
+        self.loads += 1
+        await asyncio.sleep(0)
+        return await self.key_value.ttl_many(keys, collection=collection)
+
+
+@pytest.mark.faults(85)
+def test_many_misses_in_threads_are_one_load():
+    """The same with threads, which all ask before the answer comes."""
+    asked = threading.Semaphore(0)
+    loads = []
+
+    class Waiting(SyncBaseWrapper):
+        def __init__(self, key_value):
+            self.key_value = key_value
+
+        def ttl_many(self, keys, *, collection=None):
+            loads.append(keys)
+            for _ in range(50):
+                assert asked.acquire(timeout=10)
+            return self.key_value.ttl_many(keys, collection=collection)
+
+    class Asked(SyncBaseWrapper):
+        def __init__(self, key_value):
+            self.key_value = key_value
+
+        def get(self, key, *, collection=None):
+            found = self.key_value.get(key, collection=collection)
+            asked.release()
+            return found
+
+    primary = SyncMemoryStore()
+    primary.put("key", {"n": 1})
+    store = SyncPassthroughCacheWrapper(Waiting(primary), Asked(SyncMemoryStore()))
+    with ThreadPoolExecutor(50) as pool:
+        assert list(pool.map(store.get, ["key"] * 50)) == [{"n": 1}] * 50
+    # Who had asked the cache but not yet joined when the load landed may have made another.
+    assert len(loads) <= 2
+
+
 def test_the_history_tells_what_is_too_old():
     """A read may answer with the last write acknowledged before it, or with one that had not ended when that began."""
     history = History()

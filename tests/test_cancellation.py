@@ -1,0 +1,219 @@
+"""A caller that is cancelled is cancelled, through every wrapper and stack, and what comes after works as before."""
+
+import asyncio
+import os
+import random
+
+import pytest
+from cryptography.fernet import Fernet
+
+from kv_core.aio.stores.memory import MemoryStore
+from kv_core.aio.stores.redis import RedisStore
+from kv_core.aio.wrappers.base import BaseWrapper
+from kv_core.aio.wrappers.circuit_breaker import CircuitBreakerWrapper
+from kv_core.aio.wrappers.coalesce import CoalesceWrapper
+from kv_core.aio.wrappers.compression import CompressionWrapper
+from kv_core.aio.wrappers.default_value import DefaultValueWrapper
+from kv_core.aio.wrappers.encryption.fernet import FernetEncryptionWrapper
+from kv_core.aio.wrappers.fallback import FallbackWrapper
+from kv_core.aio.wrappers.limit_size import LimitSizeWrapper
+from kv_core.aio.wrappers.logging import LoggingWrapper
+from kv_core.aio.wrappers.passthrough_cache import PassthroughCacheWrapper
+from kv_core.aio.wrappers.prefix_collections import PrefixCollectionsWrapper
+from kv_core.aio.wrappers.prefix_keys import PrefixKeysWrapper
+from kv_core.aio.wrappers.read_only import ReadOnlyWrapper
+from kv_core.aio.wrappers.retry import RetryWrapper
+from kv_core.aio.wrappers.routing import CollectionRoutingWrapper, RoutingWrapper
+from kv_core.aio.wrappers.single_collection import SingleCollectionWrapper
+from kv_core.aio.wrappers.statistics import StatisticsWrapper
+from kv_core.aio.wrappers.timeout import TimeoutWrapper
+from kv_core.aio.wrappers.ttl_clamp import TTLClampWrapper
+from kv_core.capabilities import OPERATIONS, capabilities
+from kv_core.entry import Revision
+from kv_core.errors import BaseKeyValueError
+
+SHARE = 1 if os.environ.get("KV_TEST_FULL") else 20
+FERNET = Fernet(Fernet.generate_key())
+
+
+class Halting(BaseWrapper):
+    """A store that lets others run before and after each call, as one on a network does."""
+
+    def __init__(self, key_value, turns=2):
+        self.key_value, self.turns = key_value, turns
+
+    async def _slowly(self, made):
+        try:
+            for _ in range(self.turns):
+                await asyncio.sleep(0)
+            found = await made
+        finally:
+            made.close()
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
+        return found
+
+
+def slowly(name):
+    """Return a method that makes an operation slowly."""
+
+    async def method(self, *arguments, **options):
+        return await self._slowly(getattr(self.key_value, name)(*arguments, **options))
+
+    return method
+
+
+for operation in OPERATIONS:
+    if operation != "iter_keys":
+        setattr(Halting, operation, slowly(operation))
+
+
+def production(store):
+    sealed = CompressionWrapper(FernetEncryptionWrapper(store, fernet=FERNET))
+    return FallbackWrapper(RetryWrapper(TimeoutWrapper(sealed)), Halting(MemoryStore()))
+
+
+STACKS = {
+    "breaker": CircuitBreakerWrapper,
+    "coalesce": CoalesceWrapper,
+    "collection routing": lambda store: CollectionRoutingWrapper({"b": MemoryStore()}, store),
+    "compression": CompressionWrapper,
+    "default": lambda store: DefaultValueWrapper(store, {}),
+    "fallback": lambda store: FallbackWrapper(store, Halting(MemoryStore())),
+    "fallback, writing": lambda store: FallbackWrapper(store, Halting(MemoryStore()), write_to_fallback=True),
+    "fernet": lambda store: FernetEncryptionWrapper(store, fernet=FERNET),
+    "limit size": lambda store: LimitSizeWrapper(store, max_size=100_000),
+    "logging": LoggingWrapper,
+    "passthrough": lambda store: PassthroughCacheWrapper(store, Halting(MemoryStore())),
+    "prefix collections": lambda store: PrefixCollectionsWrapper(store, "app"),
+    "prefix keys": lambda store: PrefixKeysWrapper(store, "app"),
+    "production": lambda store: StatisticsWrapper(production(store)),
+    "production, coalesced": lambda store: StatisticsWrapper(CoalesceWrapper(production(store))),
+    "read only": ReadOnlyWrapper,
+    "retry": RetryWrapper,
+    "routing": lambda store: RoutingWrapper(lambda collection: None, store),
+    "single collection": lambda store: SingleCollectionWrapper(store, "all"),
+    "statistics": StatisticsWrapper,
+    "timeout": TimeoutWrapper,
+    "timeout, interrupting": lambda store: TimeoutWrapper(store, interrupt=True),
+    "ttl clamp": lambda store: TTLClampWrapper(store, min_ttl=1, max_ttl=100_000),
+}
+CALLS = {
+    "get": lambda store: store.get("key"),
+    "get_many": lambda store: store.get_many(["key", "none"]),
+    "ttl": lambda store: store.ttl("key"),
+    "ttl_many": lambda store: store.ttl_many(["key", "none"]),
+    "put": lambda store: store.put("key", {"n": 1}),
+    "put_many": lambda store: store.put_many(["key", "other"], [{"n": 1}] * 2),
+    "delete": lambda store: store.delete("key"),
+    "delete_many": lambda store: store.delete_many(["key", "other"]),
+    "put_if_absent": lambda store: store.put_if_absent("key", {"n": 1}),
+    "put_if_present": lambda store: store.put_if_present("key", {"n": 1}),
+    "get_with_revision": lambda store: store.get_with_revision("key"),
+    "put_if_unchanged": lambda store: store.put_if_unchanged("key", {}, Revision("none")),
+    "delete_if_unchanged": lambda store: store.delete_if_unchanged("key", Revision("none")),
+    "touch": lambda store: store.touch("key", ttl=50),
+    "increment": lambda store: store.increment("count", initial=0),
+    "keys": lambda store: store.keys(),
+    "collections": lambda store: store.collections(),
+    "destroy_collection": lambda store: store.destroy_collection("b"),
+    "destroy": lambda store: store.destroy(),
+    "cull": lambda store: store.cull(),
+    "ping": lambda store: store.ping(),
+}
+
+
+def test_the_list_of_calls_is_whole():
+    """Every operation is cancelled here but for an iteration, which is many calls."""
+    assert CALLS.keys() == OPERATIONS.keys() - {"iter_keys"}
+
+
+async def turns(number):
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.faults(74, 128)
+@pytest.mark.parametrize("name", STACKS)
+async def test_cancelled_at_every_point(name):
+    """Wherever a call is when its task is cancelled: CancelledError comes out, and the next call works."""
+    stack = STACKS[name](Halting(MemoryStore()))
+    for call in sorted(CALLS.keys() & capabilities(stack)):
+        for point in range(1, 60):
+            if "put" in capabilities(stack):
+                await stack.put("key", {"n": 1})
+            task = asyncio.create_task(CALLS[call](stack))
+            await turns(point)
+            asked = task.cancel()
+            await asyncio.wait([task])
+            if not asked:
+                assert not task.cancelled()
+                task.result()
+                break
+            assert task.cancelled(), f"{call} went on after {point} turns: {task}"
+        else:
+            raise AssertionError(f"{call} never ends")
+        if "put" in capabilities(stack):
+            await stack.put("key", {"n": 2})
+            assert await stack.get("key") == {"n": 2}
+            assert await stack.delete("key") is True
+            assert await stack.get("key") in (None, {})
+    await turns(20)
+    assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.faults(128)
+@pytest.mark.parametrize("name", sorted(STACKS.keys() - {"read only"}))
+async def test_a_timeout_around_a_stack(name):
+    """An asyncio.timeout of the caller's raises its own TimeoutError, never one of ours, and nothing is left behind."""
+    chance = random.Random(128)
+    loop = asyncio.get_running_loop()
+    store = MemoryStore()
+    stack = STACKS[name](Halting(store, 4))
+    ended = {"in time": 0, "late": 0}
+    names = sorted(CALLS.keys() & capabilities(stack) - {"put_if_unchanged", "delete_if_unchanged"})
+    for _ in range(1000 // SHARE):
+        call = CALLS[chance.choice(names)]
+        try:
+            async with asyncio.timeout(None) as limit:
+                passing = loop.time() - 1 if chance.random() < 0.5 else loop.time() + 60
+                hurry = loop.call_soon(limit.reschedule, passing)
+                await call(stack)
+            ended["in time"] += 1
+        except TimeoutError as error:
+            ended["late"] += type(error) is TimeoutError
+        except BaseKeyValueError as error:
+            raise AssertionError(f"a cancellation became {error!r}") from error
+        finally:
+            hurry.cancel()
+        assert asyncio.current_task().cancelling() == 0
+        await stack.put("key", {"n": 3})
+        assert await stack.get("key") == {"n": 3}
+
+    assert sum(ended.values()) == 1000 // SHARE
+    assert min(ended.values()) > 100 // SHARE
+    await turns(30)
+    assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.faults(125, 126, 128)
+@pytest.mark.parametrize("name", ["production", "production, coalesced", "passthrough", "fallback, writing"])
+async def test_cancelled_at_random_on_redis(name, redis_server):
+    """On a real server, too: no wrong value, no miss of what is there, no error without a name."""
+    chance = random.Random(7)
+    loop = asyncio.get_running_loop()
+    stack = STACKS[name](RedisStore(url=redis_server.url, default_collection=f"cancelled {name}"))
+    keys = [f"key {number}" for number in range(10)]
+    await stack.put_many(keys, [{"of": key} for key in keys])
+    for _ in range(2000 // SHARE // 2):
+        calls = [asyncio.create_task(stack.get(key)) for key in keys]
+        calls += [asyncio.create_task(stack.put(key, {"of": key})) for key in keys]
+        for call in chance.sample(calls, 12):
+            loop.call_later(chance.random() * 0.006, call.cancel)
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        for key, one in zip(keys, found[:10], strict=True):
+            assert one == {"of": key} or isinstance(one, asyncio.CancelledError), repr(one)
+        assert all(one is None or isinstance(one, asyncio.CancelledError) for one in found[10:])
+        assert await stack.get_many(keys) == [{"of": key} for key in keys]
+    await stack.delete_many(keys)
+    await stack.close()
