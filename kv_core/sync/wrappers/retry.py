@@ -68,45 +68,51 @@ class RetryWrapper(CallWrapper):
 
     @override
     def _around(self, call: Call[T]) -> T:
+        lost: list[Exception] = []
         try:
-            return call(self.key_value) if not self.max_retries else within(self.max_elapsed, self._attempts, call)
+            return (
+                call(self.key_value) if not self.max_retries else within(self.max_elapsed, self._attempts, call, lost)
+            )
         except BaseKeyValueError:
             raise
         except TimeoutError as error:
-            outcome: Outcome = "not_applied" if unsent(error) else "unknown"
+            outcome: Outcome = "unknown" if lost else _outcome(error)
             message = f"{call!r} did not end within {self.max_elapsed:g} s, retries included."
             raise StoreTimeoutError(message, outcome=outcome, collection=call.collection) from error
 
-    def _attempts(self, call: Call[T]) -> T:
+    def _attempts(self, call: Call[T], lost: list[Exception]) -> T:
+        """Try until it works or is not worth it; the errors of attempts that may have been applied go to *lost*."""
         end = monotonic() + self.max_elapsed
-        lost: Exception | None = None  # an earlier attempt that may have been applied
         for attempt in range(self.max_retries + 1):
             try:
                 result = call(self.key_value)
             except Exception as error:
-                lost = lost or (error if _outcome(error) == "unknown" else None)
+                if _outcome(error) == "unknown":
+                    lost.append(error)
                 delay = self._random() * min(self.max_delay, self.initial_delay * self.exponential_base**attempt)
                 last = attempt == self.max_retries or monotonic() + delay >= end
-                if last or not self._worth_it(call, error, lost):
-                    if lost is not None and isinstance(error, BaseKeyValueError):
+                if last or not self._worth_it(call, error, lost=bool(lost)):
+                    if lost and isinstance(error, BaseKeyValueError):
                         error.outcome = "unknown"
                     if attempt:
                         error.add_note(f"after {attempt + 1} attempts")
                     raise
                 sleep(delay)
             else:
-                if lost is not None and call.name == "delete" and not result:
-                    raise lost  # the first attempt may have deleted it: False would be a guess
+                if lost and call.name == "delete" and not result:
+                    raise lost[0]  # the first attempt may have deleted it: False would be a guess
                 return result
         raise AssertionError("unreachable")
 
-    def _worth_it(self, call: Call[T], error: Exception, lost: Exception | None) -> bool:
+    def _worth_it(self, call: Call[T], error: Exception, *, lost: bool) -> bool:
         if self.retry_on is not None:
             wanted = isinstance(error, self.retry_on)
         else:
             wanted = isinstance(error, BaseKeyValueError) and error.retryable
-        return wanted and (lost is None or call.operation.repeatable)
+        return wanted and (not lost or call.operation.repeatable)
 
 
 def _outcome(error: Exception) -> Outcome:
-    return error.outcome if isinstance(error, BaseKeyValueError) else "unknown"
+    if isinstance(error, BaseKeyValueError):
+        return error.outcome
+    return "not_applied" if unsent(error) else "unknown"

@@ -1,5 +1,7 @@
 """What passes is counted: exactly, and in bounded memory."""
 
+import os
+import pickle
 import threading
 
 import pytest
@@ -9,6 +11,8 @@ from kv_core.aio.testing import StoreContract
 from kv_core.aio.wrappers.statistics import StatisticsWrapper
 from kv_core.counters import MAX_COLLECTIONS, OTHER, Counters
 from kv_core.errors import StoreConnectionError
+
+SHARE = 1 if os.environ.get("KV_TEST_FULL") else 20
 
 
 class TestStatisticsWrapper(StoreContract):
@@ -68,9 +72,10 @@ async def test_what_was_read_does_not_change():
 def test_threads_and_collections():
     """Counts are exact under threads; collections beyond the limit are counted together."""
     counters = Counters()
+    each = 10_000 // SHARE
 
     def work(thread: int) -> None:
-        for number in range(500):
+        for number in range(each):
             counters.record("get", f"{thread}-{number}", 1e-6, hits=1)
 
     threads = [threading.Thread(target=work, args=(thread,)) for thread in range(8)]
@@ -80,10 +85,26 @@ def test_threads_and_collections():
         thread.join()
 
     seen = counters.read()
-    assert seen.operation("get").count == seen.hits == 4000
+    assert seen.operation("get").count == seen.hits == 8 * each
     assert len(seen.collections) == MAX_COLLECTIONS + 1
-    assert sum(one.count for one in seen.collections.values()) == 4000
-    assert seen.get_collection(OTHER).count == 3000
+    assert sum(one.count for one in seen.collections.values()) == 8 * each
+    assert seen.get_collection(OTHER).count == 8 * each - MAX_COLLECTIONS
+
+
+@pytest.mark.faults(95)
+async def test_a_million_collections_take_no_more_room_than_a_thousand():
+    """Beyond the limit nothing is kept for a collection, and every call is counted."""
+    store = StatisticsWrapper(MemoryStore())
+    number = 1_000_000 // SHARE
+    for one in range(number):
+        await store.get("key", collection=str(one))
+        if one == MAX_COLLECTIONS:
+            kept = len(pickle.dumps(store.statistics))
+
+    assert len(store.statistics.collections) == MAX_COLLECTIONS + 1
+    assert len(pickle.dumps(store.statistics)) < kept + 1000
+    assert store.statistics.operation("get").misses == number
+    assert store.statistics.get_collection(OTHER).count == number - MAX_COLLECTIONS
 
 
 def test_percentiles():

@@ -1,6 +1,9 @@
 # Written by tools/mirror.py from tests/aio/wrappers/test_retry.py: change that file instead.
 """Operations are repeated when that makes sense, and end within one budget of time."""
 
+import socket
+import threading
+
 import pytest
 from proxy import HangingUp
 
@@ -16,6 +19,7 @@ from kv_core.errors import (
 from kv_core.sync.stores.memory import MemoryStore
 from kv_core.sync.stores.redis import RedisStore
 from kv_core.sync.testing import StoreContract
+from kv_core.sync.wrappers.base import BaseWrapper
 from kv_core.sync.wrappers.retry import RetryWrapper
 from kv_core.sync.wrappers.timeout import TimeoutWrapper
 
@@ -112,6 +116,65 @@ def test_an_unknown_outcome_stays_unknown(flaky):
     with pytest.raises(StoreConnectionError) as caught:
         RetryWrapper(failing, initial_delay=0).put("key", {})
     assert caught.value.outcome == "unknown"
+
+
+class Failing(BaseWrapper):
+    """A store whose puts do, one after the other, what a test says."""
+
+    def __init__(self, key_value, *steps):
+        self.key_value = key_value
+        self.steps = list(steps)
+
+    def put(self, key, value, *, collection=None, ttl=None):
+        self.steps.pop(0)()
+
+
+@pytest.mark.faults(81)
+def test_the_budget_ends_an_attempt_after_one_that_was_lost():
+    """When time runs out as a later attempt has sent nothing, an earlier one may have been applied all the same."""
+
+    def lose():
+        raise down("unknown")
+
+    def nothing_sent():
+        error = TimeoutError()
+        error.kv_unsent = True
+        raise error
+
+    for steps, outcome in (([lose, nothing_sent], "unknown"), ([nothing_sent], "not_applied")):
+        with pytest.raises(StoreTimeoutError) as caught:
+            RetryWrapper(Failing(MemoryStore(), *steps), initial_delay=0).put("key", {})
+        assert caught.value.outcome == outcome
+
+
+@pytest.mark.faults(76, 81)
+def test_a_server_that_hangs_up_is_asked_as_often_as_said():
+    """The driver does not try again by itself: the attempts are 1 + max_retries."""
+    asked = []
+
+    def serve(server):
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            asked.append(connection)
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        try:
+            url = f"redis://127.0.0.1:{server.getsockname()[1]}"
+            with RetryWrapper(RedisStore(url=url), max_retries=2, initial_delay=0) as store:
+                with pytest.raises(StoreConnectionError) as caught:
+                    store.get("key")
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+
+    assert caught.value.__notes__ == ["after 3 attempts"]
+    assert len(asked) == 3
 
 
 def test_waits_grow_with_full_jitter(monkeypatch, flaky):

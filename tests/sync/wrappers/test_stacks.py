@@ -13,6 +13,7 @@ from kv_core.capabilities import BASIC, OPERATIONS, capabilities
 from kv_core.errors import (
     ConfigurationError,
     MissingKeyError,
+    NotACounterError,
     ReadOnlyError,
     StoreClosedError,
     UnsupportedOperationError,
@@ -341,16 +342,19 @@ class Model:
             assert 900 < (self.stack.ttl(key, collection=collection))[1] <= 1000
 
     def _increment(self, keys, key, collection, value, chance):
-        place = self._place(collection, "count")
-        if "put" in self.can:
-            self.stack.put("count", {"value": 41}, collection=collection)
-            self.entries[place] = {"value": 41}
-        if place in self.entries:
-            assert self.stack.increment("count", collection=collection) == 42
-            self.entries[place] = {"value": 42}
-        else:
+        place = self._place(collection, key)
+        there = self.entries.get(place)
+        if there is None:
             with pytest.raises(MissingKeyError):
-                self.stack.increment("count", collection=collection)
+                self.stack.increment(key, collection=collection)
+            assert self.stack.increment(key, 2, collection=collection, initial=40) == 42
+            self.entries[place] = {"value": 42}
+        elif there.keys() == {"value"} and type(there["value"]) is int:
+            self.entries[place] = {"value": there["value"] - 5}
+            assert self.stack.increment(key, -5, collection=collection) == there["value"] - 5
+        else:
+            with pytest.raises(NotACounterError):
+                self.stack.increment(key, collection=collection)
 
     def _keys(self, keys, key, collection, value, chance):
         place = self._place(collection, "")[0]
