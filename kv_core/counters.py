@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from bisect import bisect
 from dataclasses import dataclass, field
 from typing import Final
+
+from kv_core.forks import renew_after_fork
 
 MAX_COLLECTIONS: Final = 1000
 """How many collections are counted apart; what comes later is counted under `OTHER`."""
@@ -117,7 +117,7 @@ class Counters:
         self._lock = threading.Lock()
         self._total: dict[str, OperationStatistics] = {}
         self._collections: dict[str, dict[str, OperationStatistics]] = {}
-        _live.add(self)
+        renew_after_fork(self)
 
     def record(
         self,
@@ -175,15 +175,3 @@ class Counters:
 
 def _copies(operations: dict[str, OperationStatistics]) -> dict[str, OperationStatistics]:
     return {name: one._copy() for name, one in operations.items()}  # pyright: ignore[reportPrivateUsage] - of this module
-
-
-_live: weakref.WeakSet[Counters] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for counters in list(_live):
-        counters.renew_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import heapq
-import os
 import threading
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from itertools import count
@@ -13,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from kv_core.forks import renew_after_fork
 from kv_core.ttl import Keep, KeptTTL, When
 
 Now = Callable[[], float]
@@ -35,7 +34,7 @@ class MemoryTable:
         self._enough = 64
         self._serial = count(1)
         self.lock = threading.RLock()
-        _live.add(self)
+        renew_after_fork(self)
 
     def read(self, collection: str, key: str, now: Now, *, mark: bool = False) -> Record | None:
         """Return a record that has not ended; *mark* it as recently used."""
@@ -184,6 +183,10 @@ class MemoryTable:
         ]
         heapq.heapify(self._ends)
 
+    def renew_lock(self) -> None:
+        """Take a new lock, as a child has to after a fork."""
+        self.lock = threading.RLock()
+
     def _evict(self, collection: str, limit: int, at_once: int) -> None:
         entries = self._collections[collection]
         beyond = len(entries) - limit
@@ -194,7 +197,6 @@ class MemoryTable:
 
 _named: dict[str, MemoryTable] = {}
 _naming: Final = threading.Lock()
-_live: weakref.WeakSet[MemoryTable] = weakref.WeakSet()
 
 
 def named_table(name: str) -> MemoryTable:
@@ -203,12 +205,3 @@ def named_table(name: str) -> MemoryTable:
         if name not in _named:
             _named[name] = MemoryTable()
         return _named[name]
-
-
-def _after_fork_in_child() -> None:
-    for table in list(_live):
-        table.lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

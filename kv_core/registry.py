@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
-import weakref
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack
 from typing import Any
@@ -14,6 +12,7 @@ from typing_extensions import override
 
 from kv_core.aio.protocols import AsyncStore
 from kv_core.errors import ConfigurationError, StoreClosedError, StoreTimeoutError
+from kv_core.forks import renew_after_fork
 from kv_core.options import did_you_mean
 from kv_core.settings import SETTINGS, parse_stacks
 from kv_core.stack import StackSpec
@@ -39,7 +38,7 @@ class Registry:
         self._astores: dict[str, AsyncStore] = {}
         self._lock = threading.RLock()
         self._closed = False
-        _live.add(self)
+        renew_after_fork(self)
 
     def spec(self, alias: str = "default") -> StackSpec:
         """Return how a stack is described.
@@ -143,15 +142,3 @@ async def _close(alias: str, store: AsyncStore, seconds: float | None) -> None:
             await store.close()
     except TimeoutError as error:
         raise StoreTimeoutError(f"The store {alias!r} did not close within {seconds} s.") from error
-
-
-_live: weakref.WeakSet[Registry] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for registry in list(_live):
-        registry.renew_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

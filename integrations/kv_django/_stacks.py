@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -15,6 +14,7 @@ from typing_extensions import override
 
 from kv_core.aio.protocols import AsyncStore
 from kv_core.errors import ConfigurationError
+from kv_core.forks import renew_after_fork
 from kv_core.registry import Registry
 from kv_core.settings import SETTINGS, parse_stacks
 from kv_core.signing import Signer
@@ -40,6 +40,7 @@ class Stack:
         """Whether nothing outside this process can write what the stack reads."""
         self._registry = registry
         self._lock = threading.RLock()
+        renew_after_fork(self)
         self._store: Store | None = None
         self._astore: AsyncStore | None = None
 
@@ -107,6 +108,7 @@ class Stacks:
     def __init__(self) -> None:
         self.generation = 0
         self._lock = threading.RLock()
+        renew_after_fork(self)
         self._registry: Registry | None = None
         self._by_alias: dict[str, Stack] = {}
         self._inline: dict[object, tuple[Mapping[str, Any], Stack]] = {}
@@ -197,11 +199,9 @@ class Stacks:
             self.reread()
         return registry, ended
 
-    def renew_locks(self) -> None:
-        """Replace the locks, which other threads may have held when this process was forked."""
+    def renew_lock(self) -> None:
+        """Replace the lock, which another thread may have held when this process was forked."""
         self._lock = threading.RLock()
-        for stack in [*self._by_alias.values(), *[stack for _, stack in self._inline.values()]]:
-            stack.renew_lock()
 
 
 class StoresByAlias(Mapping[str, S], Generic[S]):
@@ -340,5 +340,3 @@ async def aclose_stores() -> None:
 
 
 setting_changed.connect(_on_setting_changed, dispatch_uid="kv_django.stores")
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=stacks.renew_locks)

@@ -193,9 +193,7 @@ class BaseWrapper(AsyncStore):
 
     @override
     async def close(self) -> None:
-        close = getattr(self.key_value, "close", None)
-        if close is not None:
-            await close()
+        await close_all(self.key_value)
 
     async def __aenter__(self) -> Self:
         return self
@@ -208,6 +206,18 @@ class BaseWrapper(AsyncStore):
     @override
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key_value!r})"
+
+
+async def close_all(*stores: object) -> None:
+    """Close stores in turn, each once, and those that follow also when one fails."""
+    first, *others = {id(store): store for store in stores}.values()
+    try:
+        close = getattr(first, "close", None)
+        if close is not None:
+            await close()
+    finally:
+        if others:
+            await close_all(*others)
 
 
 # No side doors --------------------------------------------------------------------------------------------------------

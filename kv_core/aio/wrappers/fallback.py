@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.wrappers._calls import Call, CallWrapper, T
+from kv_core.aio.wrappers.base import close_all
 from kv_core.capabilities import capabilities
 from kv_core.errors import BaseKeyValueError, ConfigurationError, StoreConnectionError, StoreTimeoutError
 from kv_core.options import error_types
@@ -69,12 +70,7 @@ class FallbackWrapper(CallWrapper):
 
     @override
     async def close(self) -> None:
-        try:
-            await super().close()
-        finally:
-            close = getattr(self.fallback, "close", None)
-            if close is not None:
-                await close()
+        await close_all(self.key_value, self.fallback)
 
     @override
     async def _around(self, call: Call[T]) -> T:

@@ -13,6 +13,7 @@ from kv_core.address import check_key, check_keys
 from kv_core.aio._runtime import SingleFlight
 from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.wrappers._calls import Call, CallWrapper, T
+from kv_core.aio.wrappers.base import close_all
 from kv_core.capabilities import capabilities
 from kv_core.checks import positive
 from kv_core.errors import BaseKeyValueError
@@ -64,12 +65,7 @@ class PassthroughCacheWrapper(CallWrapper, whole=True):
 
     @override
     async def close(self) -> None:
-        try:
-            await super().close()
-        finally:
-            close = getattr(self.cache, "close", None)
-            if close is not None:
-                await close()
+        await close_all(self.key_value, self.cache)
 
     # Reads ----------------------------------------------------------------------------------------------------------
 

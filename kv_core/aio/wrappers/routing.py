@@ -9,6 +9,7 @@ from typing_extensions import override
 from kv_core.address import check_collection
 from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.wrappers._calls import Call, CallWrapper, T
+from kv_core.aio.wrappers.base import close_all
 from kv_core.capabilities import OPERATIONS, capabilities, unsupported
 from kv_core.errors import ConfigurationError
 from kv_core.spellings import also
@@ -101,8 +102,4 @@ class CollectionRoutingWrapper(RoutingWrapper):
 
     @override
     async def close(self) -> None:
-        stores = (*self.collection_map.values(), self.key_value)
-        for store in {id(store): store for store in stores}.values():
-            close = getattr(store, "close", None)
-            if close is not None:
-                await close()
+        await close_all(*self.collection_map.values(), self.key_value)

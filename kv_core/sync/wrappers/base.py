@@ -190,9 +190,7 @@ class BaseWrapper(Store):
 
     @override
     def close(self) -> None:
-        close = getattr(self.key_value, "close", None)
-        if close is not None:
-            close()
+        close_all(self.key_value)
 
     def __enter__(self) -> Self:
         return self
@@ -205,6 +203,18 @@ class BaseWrapper(Store):
     @override
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key_value!r})"
+
+
+def close_all(*stores: object) -> None:
+    """Close stores in turn, each once, and those that follow also when one fails."""
+    first, *others = {id(store): store for store in stores}.values()
+    try:
+        close = getattr(first, "close", None)
+        if close is not None:
+            close()
+    finally:
+        if others:
+            close_all(*others)
 
 
 # No side doors --------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from kv_core.overlaps import Address, Ahead, Overlaps
 from kv_core.spellings import also
 from kv_core.sync.protocols import KeyValue
 from kv_core.sync.wrappers._calls import Call, CallWrapper, T
+from kv_core.sync.wrappers.base import close_all
 from kv_core.ttl import Keep
 
 _logger = logging.getLogger(__name__)
@@ -70,12 +71,7 @@ class FallbackWrapper(CallWrapper):
 
     @override
     def close(self) -> None:
-        try:
-            super().close()
-        finally:
-            close = getattr(self.fallback, "close", None)
-            if close is not None:
-                close()
+        close_all(self.key_value, self.fallback)
 
     @override
     def _around(self, call: Call[T]) -> T:

@@ -19,6 +19,7 @@ from kv_core.spellings import also
 from kv_core.sync._runtime import SingleFlight
 from kv_core.sync.protocols import KeyValue
 from kv_core.sync.wrappers._calls import Call, CallWrapper, T
+from kv_core.sync.wrappers.base import close_all
 
 _logger = logging.getLogger(__name__)
 _ABSENT: Final[dict[str, Any]] = {"absent": True}
@@ -65,12 +66,7 @@ class PassthroughCacheWrapper(CallWrapper, whole=True):
 
     @override
     def close(self) -> None:
-        try:
-            super().close()
-        finally:
-            close = getattr(self.cache, "close", None)
-            if close is not None:
-                close()
+        close_all(self.key_value, self.cache)
 
     # Reads ----------------------------------------------------------------------------------------------------------
 

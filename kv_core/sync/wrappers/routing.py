@@ -13,6 +13,7 @@ from kv_core.errors import ConfigurationError
 from kv_core.spellings import also
 from kv_core.sync.protocols import KeyValue
 from kv_core.sync.wrappers._calls import Call, CallWrapper, T
+from kv_core.sync.wrappers.base import close_all
 
 _PLACED = frozenset(OPERATIONS) - {"collections", "destroy", "cull", "ping"}
 """The operations that are about one collection."""
@@ -102,8 +103,4 @@ class CollectionRoutingWrapper(RoutingWrapper):
 
     @override
     def close(self) -> None:
-        stores = (*self.collection_map.values(), self.key_value)
-        for store in {id(store): store for store in stores}.values():
-            close = getattr(store, "close", None)
-            if close is not None:
-                close()
+        close_all(*self.collection_map.values(), self.key_value)

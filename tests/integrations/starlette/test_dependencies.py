@@ -64,8 +64,6 @@ def make_app(settings: Any) -> FastAPI:
 @pytest.fixture(params=["memory", "disk", "redis"])
 def client(request, tmp_path):
     """A client of an application with two stores."""
-    if request.param == "disk":
-        pytest.importorskip("kv_core.aio.stores.disk")
     if request.param == "redis":
         url = request.getfixturevalue("redis_server").url
     else:

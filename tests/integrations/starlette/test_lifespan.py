@@ -38,8 +38,6 @@ def location(request, tmp_path):
     """Where the default store is."""
     if request.param == "redis":
         return request.getfixturevalue("redis_server").url
-    if request.param == "disk":
-        pytest.importorskip("kv_core.aio.stores.disk")
     return {"memory": "memory://", "disk": f"disk://{tmp_path}/store"}[request.param]
 
 
