@@ -37,7 +37,7 @@ SIDE = {
     "stores.redis": ["RedisStore", "raising"],  # the latter is for the stores that speak its protocol
     "testing": ["StoreContract", "ToldClock"],
     "wrappers": ["BaseWrapper", "Call", "CallWrapper", "NameWrapper", "ValueWrapper"],
-    "wrappers.base": ["BaseWrapper"],
+    "wrappers.base": ["BaseWrapper", "close_all"],  # the latter is for wrappers of several stores
     "wrappers.circuit_breaker": ["CircuitBreakerWrapper"],
     "wrappers.coalesce": ["CoalesceWrapper"],
     "wrappers.compression": ["CompressionWrapper"],
