@@ -58,33 +58,43 @@ def server_for_session(name: str) -> Iterator[Server]:
     FOUND[name].stop()
 
 
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[Server]:
-    """A Redis that all tests share: use a collection or key prefix of your own."""
-    yield from server_for_session("redis")
+def fixtures_for(name: str) -> dict[str, object]:
+    """Return the fixtures of one kind of server.
+
+    - `<name>_server`: one that all tests share; use a collection, database or key prefix of your own.
+    - `start_<name>`: a function that starts private processes, which end with the test.
+    - `own_<name>`: one such process, which the test may freeze (`freeze`, `thaw`) and `kill`.
+    """
+
+    @pytest.fixture(scope="session", name=f"{name}_server")
+    def shared() -> Iterator[Server]:
+        yield from server_for_session(name)
+
+    @pytest.fixture(name=f"start_{name}")
+    def start() -> Iterator[Callable[[], Server]]:
+        servers: list[Server] = []
+
+        def start_one() -> Server:
+            try:
+                servers.append(KINDS[name].start())
+            except NotAvailableError as error:
+                pytest.skip(f"no {KINDS[name].label} of our own: {error}")
+            return servers[-1]
+
+        yield start_one
+        for server in servers:
+            server.stop()
+
+    @pytest.fixture(name=f"own_{name}")
+    def own(request: pytest.FixtureRequest) -> Server:
+        started: Server = request.getfixturevalue(f"start_{name}")()
+        return started
+
+    return {f"{name}_server": shared, f"start_{name}": start, f"own_{name}": own}
 
 
-@pytest.fixture
-def start_redis() -> Iterator[Callable[[], Server]]:
-    """Start private Redis processes that the test may freeze and kill; they end with the test."""
-    servers: list[Server] = []
-
-    def start() -> Server:
-        try:
-            servers.append(KINDS["redis"].start())
-        except NotAvailableError as error:
-            pytest.skip(f"no Redis of our own: {error}")
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
-
-
-@pytest.fixture
-def own_redis(start_redis: Callable[[], Server]) -> Server:
-    """A private Redis process that the test may freeze (`freeze`, `thaw`) and `kill`."""
-    return start_redis()
+for kind_name in KINDS:
+    globals().update(fixtures_for(kind_name))
 
 
 def uses(item: pytest.Item) -> set[str]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -15,8 +16,8 @@ HERE = Path(__file__).parent
 
 def run_pytest(folder, source, **environment):
     """Run a test file beside our conftest in a project of its own."""
-    for name in ("conftest.py", "servers.py"):
-        (folder / name).write_text((HERE / name).read_text())
+    (folder / "conftest.py").write_text((HERE / "conftest.py").read_text())
+    shutil.copytree(HERE / "servers", folder / "servers", dirs_exist_ok=True)
     (folder / "test_it.py").write_text(textwrap.dedent(source))
     (folder / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\npythonpath = .\n")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("KV_")}
@@ -43,6 +44,14 @@ def test_the_shared_server_answers(redis_server):
 
     assert version in redis_server.description
     assert redis_server.port
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_can_be_had(request, name):
+    """Each kind of server that the tests know answers, with the version that it says it has."""
+    server = request.getfixturevalue(f"{name}_server")
+
+    assert KINDS[name].version(server.url) in server.description
 
 
 def test_a_private_server_can_be_frozen_and_killed(own_redis):
@@ -109,9 +118,10 @@ def test_a_killed_run_leaves_no_server(tmp_path):
 def test_no_server_is_named_and_skipped(tmp_path):
     """Without any server its tests skip, and the summary says what was tried."""
     source = """
-        import servers
-        servers.Redis.binaries = lambda self: iter(())
-        servers.docker_answers = lambda: False
+        import servers.base
+        import servers.redis
+        servers.redis.Redis.binaries = lambda self: iter(())
+        servers.base.docker_answers = lambda: False
         def test_it(redis_server): pass
         def test_memory(): pass
         """

