@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from servers import EMBEDDED, KINDS, NotAvailableError, Server
+from stores import Case, Place, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -154,3 +155,9 @@ def no_server_survives() -> Iterator[None]:
     for server in left:
         server.stop()
     assert not left, f"still running: {left}"
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, case: Case, tmp_path: Path) -> Place:
+    """Where the store of a test with `@each_store` keeps its entries."""
+    return place_of(case, request, tmp_path)

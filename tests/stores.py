@@ -1,0 +1,132 @@
+"""Every store of the project, for tests that hold for all of them: a new store is one entry of `STORES`.
+
+A test takes `@each_store`, which gives it `case` and `side`, and opens the store in its `place`:
+
+    @each_store
+    def test_something(case, side, place):
+        with opened(case, side, place) as store:
+            store.call("put", "key", {"n": 1})
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from kv_core.capabilities import capabilities
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SIDES = ("aio", "sync")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the store of one test keeps its entries.
+
+    Attributes:
+        folder: An empty folder.
+        url: The server, where the store has one; other tests use it too.
+        name: What no other test is called, for a database or an index of the test's own.
+    """
+
+    folder: Path
+    url: str = ""
+    name: str = field(default_factory=lambda: f"kv{uuid4().hex[:12]}")
+
+
+@dataclass(frozen=True)
+class Case:
+    """How to make one store, on either side.
+
+    Attributes:
+        path: Module and class below `kv_core.<side>.stores`.
+        options: What its constructor takes in a place; two stores of one place have the same entries.
+        server: The fixture that gives its server, if it has one.
+        before: What to call with a store before it is asked which entries there are.
+    """
+
+    path: str
+    options: Callable[[Place], dict[str, Any]]
+    server: str | None = None
+    before: Callable[[Any], Any] | None = None
+
+    def load(self, side: str) -> type:
+        """Return the class of one side."""
+        module, _, name = self.path.rpartition(".")
+        found: type = getattr(import_module(f"kv_core.{side}.stores.{module}"), name)
+        return found
+
+    def make(self, side: str, place: Place) -> Any:
+        """Return a store."""
+        return self.load(side)(**self.options(place))
+
+
+STORES: dict[str, Case] = {
+    "memory": Case("memory.MemoryStore", lambda place: {"name": place.name}),
+    "disk": Case("disk.DiskStore", lambda place: {"directory": place.folder / "disk"}),
+    "redis": Case("redis.RedisStore", lambda place: {"url": f"{place.url}/10"}, server="redis_server"),
+}
+"""The stores by name; a name that `servers.KINDS` or `servers.EMBEDDED` has counts in the summary of backends."""
+
+each_store = pytest.mark.parametrize(
+    ("case", "side"),
+    [pytest.param(case, side, id=f"{name}-{side}") for name, case in STORES.items() for side in SIDES],
+)
+
+
+def place_of(case: Case, request: pytest.FixtureRequest, folder: Path) -> Place:
+    """Return a place for one test; it is skipped if there is no server."""
+    return Place(folder, request.getfixturevalue(case.server).url if case.server else "")
+
+
+LISTING = {"keys", "iter_keys", "collections", "destroy_collection", "destroy"}
+
+
+class Handle:
+    """A store of either side, called alike from code that does not wait."""
+
+    def __init__(self, store: Any, run: Callable[[Any], Any], before: Callable[[Any], Any] | None) -> None:
+        self.store = store
+        self.can = capabilities(store)
+        self._run = run
+        self._before = before
+
+    def call(self, operation: str, *arguments: Any, **options: Any) -> Any:
+        """Make an operation; what it yields one by one is returned as a list."""
+        if operation in LISTING and self._before is not None:
+            self._wait(self._before(self.store))
+        return self._wait(getattr(self.store, operation)(*arguments, **options))
+
+    def _wait(self, answer: Any) -> Any:
+        if inspect.iscoroutine(answer):
+            return self._run(answer)
+        if hasattr(answer, "__aiter__"):
+            return self._run(_listed(answer))
+        return list(answer) if inspect.isgenerator(answer) else answer
+
+
+async def _listed(answers: Any) -> list[Any]:
+    return [answer async for answer in answers]
+
+
+@contextmanager
+def opened(case: Case, side: str, place: Place) -> Iterator[Handle]:
+    """Open a store that is empty, and close it at the end."""
+    with asyncio.Runner() as runner:
+        handle = Handle(case.make(side, place), runner.run, case.before)
+        try:
+            if "destroy" in handle.can:
+                handle.call("destroy")
+            yield handle
+        finally:
+            handle.call("close")
