@@ -113,6 +113,16 @@ class AddressContract(Contract):
 
         assert await contents(store, keys) == [{"n": number} for number in range(len(keys))]
 
+    @pytest.mark.faults(9, 12)
+    async def test_no_two_long_keys_are_one(self, store: AsyncStore) -> None:
+        """Keys too long for some backends, which differ in one place or in their length, hold values of their own."""
+        long = "k" * 300
+        keys = [f"{long[:at]}{mark}{long[at:]}" for at in (0, 1, 100, 200, 249, 250, 251, 299, 300) for mark in "aé\n"]
+        keys += [long * times for times in range(1, 10)]
+        await store.put_many(keys, [{"n": number} for number in range(len(keys))])
+
+        assert await contents(store, keys) == [{"n": number} for number in range(len(keys))]
+
     @pytest.mark.faults(8, 18)
     @pytest.mark.parametrize("operation", KEYED)
     async def test_what_is_not_text_is_no_key(self, store: AsyncStore, operation: str) -> None:

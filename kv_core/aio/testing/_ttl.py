@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pytest
 
+from kv_core.aio._runtime import sleep
 from kv_core.aio.protocols import AsyncStore
 from kv_core.aio.testing._common import SHORT, Advance, Contract, call, contents, has, lacks
 from kv_core.errors import InvalidTTLError, MissingKeyError
@@ -71,8 +72,10 @@ class TTLContract(Contract):
         assert await store.get_many(["key", "new"]) == [{"old": True}, None]
         assert await store.ttl("key") == ({"old": True}, None)
 
-    @pytest.mark.faults(50, 51)
-    @pytest.mark.parametrize("ttl", [0.5, 1, 1.5, 1.9, 10, 10.0001, 60, 30 * 86400, 31 * 86400 + 1, 1e9, 1e10])
+    @pytest.mark.faults(50, 51, 52)
+    @pytest.mark.parametrize(
+        "ttl", [0.5, 1, 1.5, 1.9, 10, 10.0001, 60, 30 * 86400, 30 * 86400 + 1, 31 * 86400, 3650 * 86400, 1e9, 1e10]
+    )
     async def test_an_entry_has_all_of_its_ttl(self, store: AsyncStore, ttl: float) -> None:
         """What is left of a ttl just after the put is all of it: nothing is cut to a whole second."""
         since = monotonic()
@@ -131,6 +134,26 @@ class TTLContract(Contract):
         _, left = await store.ttl("c")
         assert left is not None
         assert 60 - (monotonic() - since) - BEYOND - MARGIN <= left <= 60 - BEYOND + 2 * MARGIN
+
+    @pytest.mark.faults(54)
+    @pytest.mark.parametrize("ttl", [0.5, 1, 1.9])
+    async def test_the_moment_of_the_end(self, store: AsyncStore, advance: Advance, ttl: float) -> None:
+        """A microsecond before its end an entry is there for every read, and at its end it is not."""
+        if advance is sleep:
+            pytest.skip("needs a clock that can be told: override the fixture `advance`")
+        await store.put("key", {"n": 1}, ttl=ttl)
+
+        await advance(ttl - 1e-6)
+        assert await store.get("key") == {"n": 1}
+        assert await store.get_many(["key"]) == [{"n": 1}]
+        assert (await store.ttl("key"))[0] == {"n": 1}
+        assert (await store.ttl_many(["key"]))[0][0] == {"n": 1}
+
+        await advance(1e-6)
+        assert await store.get("key") is None
+        assert await store.get_many(["key"]) == [None]
+        assert await store.ttl("key") == (None, None)
+        assert await store.ttl_many(["key"]) == [(None, None)]
 
     @pytest.mark.faults(56, 57)
     async def test_an_expired_entry_is_absent(self, store: AsyncStore, advance: Advance) -> None:

@@ -63,6 +63,7 @@ class LifecycleContract(Contract):
         other.close()
         assert store.get("key") in ({"n": 2}, {"n": 3})
 
+    @pytest.mark.faults(134)
     def test_a_closed_store_refuses(self, handles: Make) -> None:
         """After closing, every operation says that the store is closed; closing again does nothing."""
         store = handles()

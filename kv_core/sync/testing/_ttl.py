@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 
 from kv_core.errors import InvalidTTLError, MissingKeyError
+from kv_core.sync._runtime import sleep
 from kv_core.sync.protocols import Store
 from kv_core.sync.testing._common import SHORT, Advance, Contract, call, contents, has, lacks
 from kv_core.ttl import KEEP
@@ -72,8 +73,10 @@ class TTLContract(Contract):
         assert store.get_many(["key", "new"]) == [{"old": True}, None]
         assert store.ttl("key") == ({"old": True}, None)
 
-    @pytest.mark.faults(50, 51)
-    @pytest.mark.parametrize("ttl", [0.5, 1, 1.5, 1.9, 10, 10.0001, 60, 30 * 86400, 31 * 86400 + 1, 1e9, 1e10])
+    @pytest.mark.faults(50, 51, 52)
+    @pytest.mark.parametrize(
+        "ttl", [0.5, 1, 1.5, 1.9, 10, 10.0001, 60, 30 * 86400, 30 * 86400 + 1, 31 * 86400, 3650 * 86400, 1e9, 1e10]
+    )
     def test_an_entry_has_all_of_its_ttl(self, store: Store, ttl: float) -> None:
         """What is left of a ttl just after the put is all of it: nothing is cut to a whole second."""
         since = monotonic()
@@ -132,6 +135,26 @@ class TTLContract(Contract):
         _, left = store.ttl("c")
         assert left is not None
         assert 60 - (monotonic() - since) - BEYOND - MARGIN <= left <= 60 - BEYOND + 2 * MARGIN
+
+    @pytest.mark.faults(54)
+    @pytest.mark.parametrize("ttl", [0.5, 1, 1.9])
+    def test_the_moment_of_the_end(self, store: Store, advance: Advance, ttl: float) -> None:
+        """A microsecond before its end an entry is there for every read, and at its end it is not."""
+        if advance is sleep:
+            pytest.skip("needs a clock that can be told: override the fixture `advance`")
+        store.put("key", {"n": 1}, ttl=ttl)
+
+        advance(ttl - 1e-6)
+        assert store.get("key") == {"n": 1}
+        assert store.get_many(["key"]) == [{"n": 1}]
+        assert (store.ttl("key"))[0] == {"n": 1}
+        assert (store.ttl_many(["key"]))[0][0] == {"n": 1}
+
+        advance(1e-6)
+        assert store.get("key") is None
+        assert store.get_many(["key"]) == [None]
+        assert store.ttl("key") == (None, None)
+        assert store.ttl_many(["key"]) == [(None, None)]
 
     @pytest.mark.faults(56, 57)
     def test_an_expired_entry_is_absent(self, store: Store, advance: Advance) -> None:
