@@ -22,6 +22,8 @@ FOUND: dict[str, Server] = {}
 ABSENT: dict[str, str] = {}
 USES: dict[str, set[str]] = {}
 OUTCOMES: defaultdict[str, Counter[str]] = defaultdict(Counter)
+UNTESTED: defaultdict[str, dict[str, None]] = defaultdict(dict)
+NAMED = re.compile(rf"(?<![a-z])({'|'.join(sorted(BACKENDS, key=len, reverse=True))})(?![a-z])")
 
 if importlib.util.find_spec("hypothesis"):
     from hypothesis import settings
@@ -98,13 +100,27 @@ for kind_name in KINDS:
     globals().update(fixtures_for(kind_name))
 
 
+@pytest.fixture
+def untested() -> Callable[[str, str], None]:
+    """A function for what a backend's server here cannot show: skips the test, and the summary says so.
+
+    It takes the backend's name and the reason: `untested("valkey", "TLS: the wheel's server has none")`.
+    """
+
+    def skip(backend: str, reason: str) -> None:
+        assert backend in BACKENDS
+        UNTESTED[backend][reason] = None
+        pytest.skip(f"untested on {backend}: {reason}")
+
+    return skip
+
+
 def uses(item: pytest.Item) -> set[str]:
-    """Return the backends that a test meets: by its fixtures, its file's name, its own name or its parameters."""
-    names = [item.path.stem, item.name.partition("[")[0], *getattr(item, "fixturenames", [])]
-    words = set(re.split(r"[^a-z]+", " ".join(names).lower()))
-    if callspec := getattr(item, "callspec", None):
-        words |= set(callspec.id.split("-"))
-    return words.intersection(BACKENDS)
+    """Return the backends that a test meets: by its fixtures and parameters, or else by its own or its file's name."""
+    callspec = getattr(item, "callspec", None)
+    parameters = [] if callspec is None else callspec.id.split("-")
+    told = {*NAMED.findall(" ".join(getattr(item, "fixturenames", []))), *set(parameters).intersection(BACKENDS)}
+    return told or set(NAMED.findall(f"{item.path.stem} {item.name.partition('[')[0]}".lower()))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -143,6 +159,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         else:
             line = f"{'embedded' if name in EMBEDDED else 'not asked for'} ({counts})"
         terminalreporter.line(f"{name:<14} {line}")
+        for reason in UNTESTED[name]:
+            terminalreporter.line(f"{'':<14} untested: {reason}")
     for name in not_run(config):
         terminalreporter.line(f"{name} is required by KV_REQUIRE_SERVERS, but no test ran on it: failed", red=True)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from forks import Child, sockets
+from network import NETWORK
 
 from kv_core.aio._runtime import Borrowed, PerLoop, gather, run_blocking, within
 from kv_core.aio.stores.disk import DiskStore
@@ -24,7 +25,7 @@ FORKING = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:D
 LINUX = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open sockets by /proc")
 
 
-@pytest.fixture(params=["memory", "disk", "redis"])
+@pytest.fixture(params=["memory", "disk", *NETWORK])
 def make(request, tmp_path):
     """A function that makes a store on one backend."""
     match request.param:
@@ -32,10 +33,9 @@ def make(request, tmp_path):
             return MemoryStore
         case "disk":
             return partial(DiskStore, directory=tmp_path / "store")
-        case _:
-            return partial(
-                RedisStore, url=request.getfixturevalue("redis_server").url, default_collection=request.node.name
-            )
+        case name:
+            url = request.getfixturevalue(f"{name}_server").url
+            return partial(NETWORK[name].make, "kv_core.aio", url, default_collection=request.node.name)
 
 
 # within ---------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 from forks import Child, sockets
+from network import NETWORK
 
 from kv_core.deadline import DEADLINE, deadline, left
 from kv_core.errors import BaseKeyValueError, StoreClosedError, StoreTimeoutError
@@ -21,7 +22,7 @@ SHARE = 1 if os.environ.get("KV_TEST_FULL") else 20
 FORKING = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
-@pytest.fixture(params=["memory", "disk", "redis"])
+@pytest.fixture(params=["memory", "disk", *NETWORK])
 def make(request, tmp_path):
     """A function that makes a store on one backend."""
     match request.param:
@@ -29,10 +30,9 @@ def make(request, tmp_path):
             return MemoryStore
         case "disk":
             return partial(DiskStore, directory=tmp_path / "store")
-        case _:
-            return partial(
-                RedisStore, url=request.getfixturevalue("redis_server").url, default_collection=request.node.name
-            )
+        case name:
+            url = request.getfixturevalue(f"{name}_server").url
+            return partial(NETWORK[name].make, "kv_core.sync", url, default_collection=request.node.name)
 
 
 def in_threads(count, function):
