@@ -66,12 +66,18 @@ demo: $(VENV)/.demo ## start the three example applications, drive them over HTT
 serve: $(VENV)/.demo ## start the three example applications and leave them running
 	@$(BIN)/python -m example_projects.demo --serve
 
-.PHONY: servers test examples
+.PHONY: servers test matrix tables examples
 servers: | $(BIN)/python
 	@$(BIN)/python tools/install_servers.py
 
 test: $(VENV)/.test servers ## run the tests (FULL=1: the long ones too; ARGS="-k redis": what you want)
 	@KV_TEST_FULL=$(FULL) $(BIN)/pytest $(ARGS)
+
+matrix: $(VENV)/.test servers ## replay one script of calls on every store, and print where the answers differ
+	@$(BIN)/pytest -q tests/test_conformance.py
+
+tables: $(VENV)/.test servers ## write the tables of the documentation that come from the tests
+	@$(BIN)/pytest -q --publish -k "published or test_conformance"
 
 examples: $(VENV)/.test ## run the tests of the example projects, each in its own folder
 	@set -e; for project in example_projects/*/pyproject.toml; do \

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from conformance.matrix import FOUND as REPLAYED
+from conformance.matrix import matrix
+from conformance.replay import load
 from servers import EMBEDDED, KINDS, NotAvailableError, Server
 from stores import Case, Place, place_of
 
@@ -31,6 +34,11 @@ if importlib.util.find_spec("hypothesis"):
     settings.register_profile("short", deadline=None)
     settings.register_profile("full", deadline=None, max_examples=1000)
     settings.load_profile("full" if os.environ.get("KV_TEST_FULL") else "short")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that writes the tables of the documentation."""
+    parser.addoption("--publish", action="store_true", help="write the documentation's tables that come from the tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -148,7 +156,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print a line for each backend: which server it was and how many tests met it."""
+    """Print the matrix of stores that were replayed, and which server each backend was and how many tests met it."""
+    if REPLAYED:
+        terminalreporter.section("conformance")
+        terminalreporter.write(matrix(REPLAYED, load()))
     terminalreporter.section("backends")
     for name in BACKENDS:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(OUTCOMES[name].items())) or "no test ran"

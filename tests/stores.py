@@ -49,12 +49,14 @@ class Case:
     """How to make one store, on either side.
 
     Attributes:
+        name: What it is called; a name in `servers.KINDS` or `servers.EMBEDDED` counts in the summary of backends.
         path: Module and class below `kv_core.<side>.stores`.
         options: What its constructor takes in a place; two stores of one place have the same entries.
         server: The fixture that gives its server, if it has one.
         before: What to call with a store before it is asked which entries there are.
     """
 
+    name: str
     path: str
     options: Callable[[Place], dict[str, Any]]
     server: str | None = None
@@ -72,11 +74,14 @@ class Case:
 
 
 STORES: dict[str, Case] = {
-    "memory": Case("memory.MemoryStore", lambda place: {"name": place.name}),
-    "disk": Case("disk.DiskStore", lambda place: {"directory": place.folder / "disk"}),
-    "redis": Case("redis.RedisStore", lambda place: {"url": f"{place.url}/10"}, server="redis_server"),
+    case.name: case
+    for case in (
+        Case("memory", "memory.MemoryStore", lambda place: {"name": place.name}),
+        Case("disk", "disk.DiskStore", lambda place: {"directory": place.folder / "disk"}),
+        Case("redis", "redis.RedisStore", lambda place: {"url": f"{place.url}/10"}, server="redis_server"),
+    )
 }
-"""The stores by name; a name that `servers.KINDS` or `servers.EMBEDDED` has counts in the summary of backends."""
+"""The stores by name."""
 
 each_store = pytest.mark.parametrize(
     ("case", "side"),
