@@ -218,8 +218,6 @@ def last() -> list[Line]:
         *map(Line, ("keys()", "iter_keys()", "collections()", "destroy_collection('*')", "collections()", "keys('a')")),
         *map(Line, ("delete('key', collection='Users')", "get('key', collection='users')", "collections()", "keys()")),
         *map(Line, ("destroy()", "collections()", "keys()")),
-            Line, ("get('key', collection='users')", "collections()", "keys()", "destroy()", "collections()", "keys()")
-        ),
     ]
 
 
