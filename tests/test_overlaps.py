@@ -8,11 +8,14 @@ import threading
 from bisect import bisect_left
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, count
+from urllib.parse import urlsplit
 
 import pytest
 from forks import Child
 
+from kv_core.aio.stores.disk import DiskStore
 from kv_core.aio.stores.memory import MemoryStore
+from kv_core.aio.stores.redis import RedisStore
 from kv_core.aio.wrappers.base import BaseWrapper
 from kv_core.aio.wrappers.fallback import FallbackWrapper
 from kv_core.aio.wrappers.passthrough_cache import PassthroughCacheWrapper
@@ -567,10 +570,24 @@ def test_threads_over_a_cache():
     assert not store._flights._flights
 
 
+@pytest.fixture(params=["memory", "disk", "redis"])
+async def slow(request, tmp_path):
+    """A store of each kind, for which there is a cache."""
+    if request.param == "redis":
+        url = urlsplit(request.getfixturevalue("redis_server").url)._replace(path="/6").geturl()
+        store = RedisStore(url=url)
+        await store.destroy()
+    else:
+        store = DiskStore(directory=tmp_path / "kv") if request.param == "disk" else MemoryStore()
+    yield store
+    await store.destroy()
+    await store.close()
+
+
 @pytest.mark.faults(85)
-async def test_many_misses_at_once_are_one_load():
+async def test_many_misses_at_once_are_one_load(slow):
     """500 tasks that miss one key make one read of the store; so do those that miss it when it has gone."""
-    primary = Counting(MemoryStore())
+    primary = Counting(slow)
     store = PassthroughCacheWrapper(primary, MemoryStore())
     await primary.key_value.put("key", {"list": [1]})
 

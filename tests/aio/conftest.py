@@ -7,6 +7,7 @@ import pytest
 from redis import Redis as Raw
 
 from kv_core.aio.protocols import AsyncKeyValue
+from kv_core.aio.stores.disk import DiskStore
 from kv_core.aio.stores.memory import MemoryStore
 from kv_core.aio.stores.redis import RedisStore
 from kv_core.aio.wrappers._calls import Call, CallWrapper
@@ -15,18 +16,47 @@ from kv_core.aio.wrappers.base import BaseWrapper
 DATABASE = 8
 
 
+@pytest.fixture
+def redis_url(redis_server):
+    """The URL of an empty database of Redis."""
+    url = urlsplit(redis_server.url)._replace(path=f"/{DATABASE}").geturl()
+    with Raw.from_url(url) as raw:
+        raw.flushdb()
+        yield url
+        raw.flushdb()
+
+
 @pytest.fixture(params=["memory", "redis"])
 def inner(request):
     """Return a function that opens one backend, again and again."""
-    if request.param == "memory":
-        name = uuid4().hex
-        yield lambda: MemoryStore(name=name)
-        return
-    url = urlsplit(request.getfixturevalue("redis_server").url)._replace(path=f"/{DATABASE}").geturl()
-    with Raw.from_url(url) as raw:
-        raw.flushdb()
-        yield lambda: RedisStore(url=url)
-        raw.flushdb()
+    return opening(request, request.param)
+
+
+@pytest.fixture(params=["memory", "disk", "redis"])
+async def backend(request):
+    """As `inner`, on disk, too, for single cases; what was opened is closed."""
+    opened = []
+    open_one = opening(request, request.param)
+
+    def open_another():
+        opened.append(open_one())
+        return opened[-1]
+
+    yield open_another
+    for store in opened:
+        await store.close()
+
+
+def opening(request, kind):
+    """Return a function that opens one backend of a kind."""
+    if kind == "redis":
+        url = request.getfixturevalue("redis_url")
+        return lambda: RedisStore(url=url)
+    if kind == "disk":
+        directory = request.getfixturevalue("tmp_path") / "kv"
+        return lambda: DiskStore(directory=directory)
+    name = uuid4().hex
+    return lambda: MemoryStore(name=name)
 
 
 class Flaky(CallWrapper):

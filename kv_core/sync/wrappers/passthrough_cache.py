@@ -32,7 +32,8 @@ class PassthroughCacheWrapper(CallWrapper, whole=True):
     never answers with what was there before, also when a load of the old value was under way. (Another process may,
     for `maximum_ttl` at most, if it loaded the old value while this one wrote.) Many concurrent misses of one key
     are one load. What is wrong with the cache while reading costs its help only; a write that cannot remove the
-    cached copy fails before it is made.
+    cached copy fails before it is made. (A cache has to be one whose writes do not land long after they failed: a copy
+    that was given up and removed, and lands then, is read until `maximum_ttl`.)
     """
 
     @also(key_value="store", primary_key_value="store", cache_store="cache", cache_key_value="cache")

@@ -24,6 +24,7 @@ from kv_core.disk_format import IN_DATABASE, BytesDisk
 from kv_core.errors import (
     ConfigurationError,
     CorruptEntryError,
+    EntryTooLargeError,
     StoreClosedError,
     StoreFullError,
     StoreSetupError,
@@ -552,6 +553,26 @@ async def test_full_disk(make):
 
 
 # Limits and options ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.faults(42)
+async def test_the_largest_entry(make, sql):
+    """`max_entry_size` bytes are kept, one more is refused by every write, and the old value stays."""
+    small, large = {"t": "x" * 100}, {"t": "x" * 101}
+    async with make() as store:
+        await store.put("key", small)
+    [(size,)] = sql("SELECT length(value) FROM Cache")
+    async with make(max_entry_size=size) as store:
+        await store.put("key", small)
+
+        for write in (store.put, store.put_if_present):
+            with pytest.raises(EntryTooLargeError, match=f"{size + 1}"):
+                await write("key", large)
+        with pytest.raises(EntryTooLargeError):
+            await store.put_many(["new", "key"], [{}, large])
+        with pytest.raises(EntryTooLargeError):
+            await store.put_if_absent("new", large)
+        assert await store.get_many(["key", "new"]) == [small, None]
 
 
 async def test_max_size_drops_what_was_written_first(make, tmp_path):

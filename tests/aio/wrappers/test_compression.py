@@ -73,9 +73,9 @@ async def test_the_smallest_size_is_exact():
 @pytest.mark.faults(28, 37)
 @pytest.mark.parametrize("least", [0, 1024])
 @pytest.mark.parametrize("value", [{}, *MARKERS], ids=lambda value: next(iter(value), "empty"))
-async def test_a_users_marker_is_a_value(inner, value, least):
+async def test_a_users_marker_is_a_value(backend, value, least):
     """A value that looks like one of ours comes back as it was, whatever its size."""
-    async with inner() as store:
+    async with backend() as store:
         stack = CompressionWrapper(store, min_size_to_compress=least)
         await stack.put("key", value)
         await stack.put_many(["many"], [value])
@@ -88,9 +88,9 @@ async def test_a_users_marker_is_a_value(inner, value, least):
 
 
 @pytest.mark.faults(38)
-async def test_what_could_not_be_read_back_is_not_kept(inner):
+async def test_what_could_not_be_read_back_is_not_kept(backend):
     """A value beyond the limit is refused when it is put, and the old one stays."""
-    async with inner() as store:
+    async with backend() as store:
         stack = CompressionWrapper(store, max_size=100_000)
         await stack.put("key", {"n": 1})
         size = len(codec.encode_value({"raw": b""}))
@@ -106,10 +106,10 @@ async def test_what_could_not_be_read_back_is_not_kept(inner):
 
 @pytest.mark.faults(38)
 @pytest.mark.parametrize("algorithm", ["gzip", "zstd"])
-async def test_a_planted_bomb_is_refused(inner, algorithm):
+async def test_a_planted_bomb_is_refused(backend, algorithm):
     """A few KB in the store that would become 60 MB raise DecompressionError, in every read."""
     bomb = {"__kv_compressed__": 1, "algorithm": algorithm, "data": compressor(algorithm).compress(bytes(60_000_000))}
-    async with inner() as store:
+    async with backend() as store:
         stack = CompressionWrapper(store, max_size=2**20)
         await store.put("key", bomb)
 
@@ -139,9 +139,9 @@ def planted():
 
 @pytest.mark.faults(40, 90)
 @pytest.mark.parametrize("stored", dict(planted()).values(), ids=dict(planted()))
-async def test_what_is_damaged_is_named_and_not_shown(stored):
+async def test_what_is_damaged_is_named_and_not_shown(backend, stored):
     """Damage raises DecompressionError with the key, and without anything of what is stored."""
-    store = MemoryStore()
+    store = backend()
     stack = CompressionWrapper(store)
     await store.put("key", {"__kv_compressed__": 1} | stored)
 

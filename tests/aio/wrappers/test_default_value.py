@@ -12,13 +12,12 @@ DEFAULT = {"theme": ["light"], "raw": b"\0"}
 
 
 @pytest.fixture
-async def store(inner):
+async def store(backend):
     """A store with one entry that is empty, and one that ends."""
-    store = inner()
+    store = backend()
     await store.put("empty", {})
     await store.put("limited", {"n": 1}, ttl=60)
-    yield store
-    await store.close()
+    return store
 
 
 @pytest.mark.faults(28)

@@ -65,8 +65,8 @@ class Switch(CallWrapper):
 
 
 @pytest.fixture
-def primary():
-    return Switch(MemoryStore())
+def primary(backend):
+    return Switch(backend())
 
 
 @pytest.fixture
@@ -661,10 +661,10 @@ async def flap(store, chance, operations):
 
 @pytest.mark.faults(71, 72, 75)
 @pytest.mark.parametrize("options", [{}, {"write_to_fallback": True}, {"write_to_fallback": True, "on_miss": "miss"}])
-async def test_a_flapping_primary(options):
+async def test_a_flapping_primary(backend, options):
     """Whatever comes and goes, a read gives what was acknowledged last, or what may have been written since."""
     chance, clock = random.Random(75), ToldClock()
-    primary = Flapping(MemoryStore(), clock, chance)
+    primary = Flapping(backend(), clock, chance)
     store = FallbackWrapper(primary, MemoryStore(), **options)
 
     register, answered = await flap(store, chance, 100_000 // SHARE)
@@ -675,10 +675,10 @@ async def test_a_flapping_primary(options):
 
 
 @pytest.mark.faults(75)
-async def test_a_flapping_primary_behind_a_breaker():
+async def test_a_flapping_primary_behind_a_breaker(backend):
     """The same with a circuit breaker over the primary, which is asked less, and shuts it out for a while."""
     chance, clock = random.Random(76), ToldClock()
-    primary = Flapping(MemoryStore(), clock, chance)
+    primary = Flapping(backend(), clock, chance)
     breaker = CircuitBreakerWrapper(primary, failure_threshold=3, reset_timeout=0.05, _clock=clock)
     store = FallbackWrapper(Ticking(breaker, clock), MemoryStore())
 
@@ -724,10 +724,10 @@ class Naive(BaseWrapper):
 
 
 @pytest.mark.faults(75)
-async def test_a_naive_fallback_is_found_out():
+async def test_a_naive_fallback_is_found_out(backend):
     """The same test sees what a fallback answers that does not care."""
     chance, clock = random.Random(75), ToldClock()
-    store = Naive(Flapping(MemoryStore(), clock, chance), MemoryStore())
+    store = Naive(Flapping(backend(), clock, chance), MemoryStore())
 
     register, _ = await flap(store, chance, 5000)
 

@@ -31,13 +31,12 @@ class TestLimitSizeWrapper(StoreContract):
 
 
 @pytest.fixture
-async def store(inner):
+async def store(backend):
     """A store with what the operations of the list need."""
-    store = inner()
+    store = backend()
     await store.put("there", {"old": True})
     await store.put("counter", {"value": 1})
-    yield store
-    await store.close()
+    return store
 
 
 async def ready(stack, store):
@@ -82,9 +81,8 @@ async def test_every_operation_with_a_value_passes_within_the_limits(name, store
         ({"raw": b"\0" * 10}, 17),
     ],
 )
-async def test_the_limits_are_exact(value, size):
+async def test_the_limits_are_exact(store, value, size):
     """Values count as JSON in UTF-8, or as MessagePack if they hold bytes, to the byte."""
-    store = MemoryStore()
     options = {"raise_on_too_small": True}
     await LimitSizeWrapper(store, max_size=size, min_size=size, **options).put("key", value)
 
@@ -97,10 +95,9 @@ async def test_the_limits_are_exact(value, size):
 
 
 @pytest.mark.faults(89)
-async def test_a_value_counts_as_it_is_at_this_place():
+async def test_a_value_counts_as_it_is_at_this_place(store):
     """Outside a compression the limit is for the value itself, inside for what is left of it."""
     value = {"text": "x" * 10_000}
-    store = MemoryStore()
     await CompressionWrapper(LimitSizeWrapper(store, max_size=500)).put("inside", value)
 
     assert await store.get("inside") is not None

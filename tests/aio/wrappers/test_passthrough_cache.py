@@ -57,13 +57,13 @@ def clock():
 
 
 @pytest.fixture
-def slow(clock):
-    return Switch(MemoryStore(_clock=clock))
+def slow(backend):
+    return Switch(backend())
 
 
 @pytest.fixture
-def fast(clock):
-    return Switch(MemoryStore(_clock=clock))
+def fast():
+    return Switch(MemoryStore())
 
 
 @pytest.fixture
@@ -107,8 +107,9 @@ async def test_what_was_read_is_read_from_the_cache(store, slow, fast):
     assert await store.get_many([]) == []
 
 
-async def test_a_copy_ends_no_later_than_its_entry(slow, fast, clock):
+async def test_a_copy_ends_no_later_than_its_entry(clock):
     """A copy has the entry's remaining ttl, or maximum_ttl if that is less; what another wrote is seen after it."""
+    slow, fast = Switch(MemoryStore(_clock=clock)), MemoryStore(_clock=clock)
     store = PassthroughCacheWrapper(slow, fast, maximum_ttl=10)
     await slow.put_many(["short", "long", "endless"], [{"n": 1}] * 3, ttl=[5, 100, None])
     await store.get_many(["short", "long", "endless"])
@@ -124,8 +125,10 @@ async def test_a_copy_ends_no_later_than_its_entry(slow, fast, clock):
 
 
 @pytest.mark.faults(85)
-async def test_absence_is_cached_only_if_asked_for(store, slow, fast, clock):
+async def test_absence_is_cached_only_if_asked_for(slow, clock):
     """200 reads of a missing key ask 200 times, or once in missing_ttl; a put ends that at once."""
+    fast = MemoryStore(_clock=clock)
+    store = PassthroughCacheWrapper(slow, fast)
     for _ in range(200):
         assert await store.get("none") is None
     assert slow.calls == ["ttl_many"] * 200
@@ -230,7 +233,7 @@ async def test_every_write_is_seen(store, slow, fast, name):
 
     assert await store.get("key") == await slow.key_value.get("key")
     assert await store.get_many(["key"]) == await slow.key_value.get_many(["key"])
-    assert (await fast.ttl("key"))[1] in (None, 5) or name != "touch"
+    assert name != "touch" or 0 < (await fast.ttl("key"))[1] <= 5
 
 
 async def test_revisions_pass_the_cache_by(store, slow):

@@ -30,9 +30,9 @@ async def test_entries_lie_under_the_prefix():
 
 
 @pytest.mark.faults(2, 4)
-async def test_tenants_are_apart():
+async def test_tenants_are_apart(backend):
     """A prefix that looks like another one and its separator is another tenant still."""
-    store = MemoryStore()
+    store = backend()
     await PrefixKeysWrapper(store, "a__b", separator="__").put("c", {"tenant": "a__b"})
     await PrefixKeysWrapper(store, "a:").put("b", {"tenant": "a:"})
 

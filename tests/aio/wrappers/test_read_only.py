@@ -34,12 +34,11 @@ async def write(stack, name):
 
 
 @pytest.fixture
-async def store(inner):
+async def store(backend):
     """A store with an entry and a counter."""
-    store = inner()
+    store = backend()
     await store.put_many(["key", "counter"], [{"n": 1}, {"value": 1}])
-    yield store
-    await store.close()
+    return store
 
 
 async def unchanged(store):

@@ -59,9 +59,9 @@ async def test_it_gives_up(flaky):
 
 @pytest.mark.faults(77)
 @pytest.mark.parametrize("kind", [StoreAuthenticationError, InvalidKeyError, SerializationError, DecryptionError])
-async def test_what_will_not_change_is_not_tried_again(kind, flaky):
+async def test_what_will_not_change_is_not_tried_again(backend, kind, flaky):
     """Errors that are not retryable are raised at once."""
-    failing = flaky(MemoryStore(), kind("no"))
+    failing = flaky(backend(), kind("no"))
 
     with pytest.raises(kind):
         await RetryWrapper(failing, initial_delay=0).get("key")
@@ -70,9 +70,9 @@ async def test_what_will_not_change_is_not_tried_again(kind, flaky):
 
 @pytest.mark.faults(79)
 @pytest.mark.parametrize("name", ["increment", "put_if_absent"])
-async def test_what_may_have_happened_is_not_repeated(name, flaky):
+async def test_what_may_have_happened_is_not_repeated(backend, name, flaky):
     """After an unknown outcome, an operation that would count twice or refuse itself is not repeated."""
-    store = MemoryStore()
+    store = backend()
     failing = flaky(store, down("unknown"))
     call = {
         "increment": lambda stack: stack.increment("key", initial=0),
@@ -95,9 +95,9 @@ async def test_any_operation_is_repeated_that_surely_did_not_happen(flaky):
 
 
 @pytest.mark.faults(78)
-async def test_a_delete_whose_reply_was_lost_never_says_false(flaky):
+async def test_a_delete_whose_reply_was_lost_never_says_false(backend, flaky):
     """The repeated delete finds nothing, perhaps because the first one worked: the outcome is unknown."""
-    store = MemoryStore()
+    store = backend()
     await store.put("key", {})
 
     with pytest.raises(StoreConnectionError) as caught:
@@ -129,7 +129,7 @@ class Failing(BaseWrapper):
 
 
 @pytest.mark.faults(81)
-async def test_the_budget_ends_an_attempt_after_one_that_was_lost():
+async def test_the_budget_ends_an_attempt_after_one_that_was_lost(backend):
     """When time runs out as a later attempt has sent nothing, an earlier one may have been applied all the same."""
 
     async def lose():
@@ -142,7 +142,7 @@ async def test_the_budget_ends_an_attempt_after_one_that_was_lost():
 
     for steps, outcome in (([lose, nothing_sent], "unknown"), ([nothing_sent], "not_applied")):
         with pytest.raises(StoreTimeoutError) as caught:
-            await RetryWrapper(Failing(MemoryStore(), *steps), initial_delay=0).put("key", {})
+            await RetryWrapper(Failing(backend(), *steps), initial_delay=0).put("key", {})
         assert caught.value.outcome == outcome
 
 

@@ -32,10 +32,10 @@ async def test_everything_lies_in_one_collection():
 
 
 @pytest.mark.faults(1, 2)
-async def test_collections_stay_apart(inner):
+async def test_collections_stay_apart(backend):
     """Two addresses whose joined names would be alike are two entries."""
     pairs = [("a", "b::c"), ("a::b", "c"), ("a:", ":c"), ("a%3A%3Ab", "c"), ("a", ""), ("a::", ""), ("all", "k")]
-    async with inner() as store:
+    async with backend() as store:
         stack = SingleCollectionWrapper(store, "all")
         for collection, key in pairs:
             await stack.put(key, {"at": [collection, key]}, collection=collection)

@@ -47,9 +47,9 @@ async def test_every_operation_with_a_ttl_is_clamped(name, ttl, missing, kept):
     assert await store.ttl(key) == ({"value": 0 if name == "touch" else 1}, kept)
 
 
-async def test_on_a_real_store(inner):
-    """The same where a server ends entries."""
-    async with inner() as store:
+async def test_on_a_real_store(backend):
+    """The same by each store's own clock."""
+    async with backend() as store:
         stack = TTLClampWrapper(store, 60, 100, missing_ttl=80)
         await stack.put_many(["a", "b", "c"], [{}, {}, {}], ttl=[1, 500, None])
 
@@ -99,10 +99,10 @@ async def test_bad_ttls_are_not_mended():
         (1e11, 1e12, None),
     ],
 )
-def test_bounds_are_checked(least, most, missing):
+def test_bounds_are_checked(backend, least, most, missing):
     """Bounds in the wrong order, and what is no ttl, are refused at construction."""
     with pytest.raises(ConfigurationError, match="TTLClampWrapper"):
-        TTLClampWrapper(MemoryStore(), least, most, missing_ttl=missing)
+        TTLClampWrapper(backend(), least, most, missing_ttl=missing)
 
 
 async def test_a_bound_beyond_any_ttl_lets_the_longest_pass():

@@ -22,6 +22,7 @@ from kv_core.disk_format import IN_DATABASE, BytesDisk
 from kv_core.errors import (
     ConfigurationError,
     CorruptEntryError,
+    EntryTooLargeError,
     StoreClosedError,
     StoreFullError,
     StoreSetupError,
@@ -553,6 +554,26 @@ def test_full_disk(make):
 
 
 # Limits and options ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.faults(42)
+def test_the_largest_entry(make, sql):
+    """`max_entry_size` bytes are kept, one more is refused by every write, and the old value stays."""
+    small, large = {"t": "x" * 100}, {"t": "x" * 101}
+    with make() as store:
+        store.put("key", small)
+    [(size,)] = sql("SELECT length(value) FROM Cache")
+    with make(max_entry_size=size) as store:
+        store.put("key", small)
+
+        for write in (store.put, store.put_if_present):
+            with pytest.raises(EntryTooLargeError, match=f"{size + 1}"):
+                write("key", large)
+        with pytest.raises(EntryTooLargeError):
+            store.put_many(["new", "key"], [{}, large])
+        with pytest.raises(EntryTooLargeError):
+            store.put_if_absent("new", large)
+        assert store.get_many(["key", "new"]) == [small, None]
 
 
 def test_max_size_drops_what_was_written_first(make, tmp_path):

@@ -53,8 +53,8 @@ def clock():
 
 
 @pytest.fixture
-def inside():
-    return Switch(MemoryStore())
+def inside(backend):
+    return Switch(backend())
 
 
 @pytest.fixture

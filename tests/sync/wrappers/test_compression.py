@@ -74,9 +74,9 @@ def test_the_smallest_size_is_exact():
 @pytest.mark.faults(28, 37)
 @pytest.mark.parametrize("least", [0, 1024])
 @pytest.mark.parametrize("value", [{}, *MARKERS], ids=lambda value: next(iter(value), "empty"))
-def test_a_users_marker_is_a_value(inner, value, least):
+def test_a_users_marker_is_a_value(backend, value, least):
     """A value that looks like one of ours comes back as it was, whatever its size."""
-    with inner() as store:
+    with backend() as store:
         stack = CompressionWrapper(store, min_size_to_compress=least)
         stack.put("key", value)
         stack.put_many(["many"], [value])
@@ -89,9 +89,9 @@ def test_a_users_marker_is_a_value(inner, value, least):
 
 
 @pytest.mark.faults(38)
-def test_what_could_not_be_read_back_is_not_kept(inner):
+def test_what_could_not_be_read_back_is_not_kept(backend):
     """A value beyond the limit is refused when it is put, and the old one stays."""
-    with inner() as store:
+    with backend() as store:
         stack = CompressionWrapper(store, max_size=100_000)
         stack.put("key", {"n": 1})
         size = len(codec.encode_value({"raw": b""}))
@@ -107,10 +107,10 @@ def test_what_could_not_be_read_back_is_not_kept(inner):
 
 @pytest.mark.faults(38)
 @pytest.mark.parametrize("algorithm", ["gzip", "zstd"])
-def test_a_planted_bomb_is_refused(inner, algorithm):
+def test_a_planted_bomb_is_refused(backend, algorithm):
     """A few KB in the store that would become 60 MB raise DecompressionError, in every read."""
     bomb = {"__kv_compressed__": 1, "algorithm": algorithm, "data": compressor(algorithm).compress(bytes(60_000_000))}
-    with inner() as store:
+    with backend() as store:
         stack = CompressionWrapper(store, max_size=2**20)
         store.put("key", bomb)
 
@@ -140,9 +140,9 @@ def planted():
 
 @pytest.mark.faults(40, 90)
 @pytest.mark.parametrize("stored", dict(planted()).values(), ids=dict(planted()))
-def test_what_is_damaged_is_named_and_not_shown(stored):
+def test_what_is_damaged_is_named_and_not_shown(backend, stored):
     """Damage raises DecompressionError with the key, and without anything of what is stored."""
-    store = MemoryStore()
+    store = backend()
     stack = CompressionWrapper(store)
     store.put("key", {"__kv_compressed__": 1} | stored)
 

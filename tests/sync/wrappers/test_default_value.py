@@ -13,13 +13,12 @@ DEFAULT = {"theme": ["light"], "raw": b"\0"}
 
 
 @pytest.fixture
-def store(inner):
+def store(backend):
     """A store with one entry that is empty, and one that ends."""
-    store = inner()
+    store = backend()
     store.put("empty", {})
     store.put("limited", {"n": 1}, ttl=60)
-    yield store
-    store.close()
+    return store
 
 
 @pytest.mark.faults(28)

@@ -437,10 +437,10 @@ def test_errors_show_no_value(store):
         (lambda store: CollectionRoutingWrapper({"a": TTLClampWrapper(store, 1, 2)}, store), "TTLClampWrapper inside"),
     ],
 )
-def test_a_useless_order_is_refused(inside, text):
+def test_a_useless_order_is_refused(store, inside, text):
     """Compression and TTLClamp inside an encryption are refused at construction, wherever they are."""
     with pytest.raises(ConfigurationError, match=text):
-        fernet(inside(MemoryStore()))
+        fernet(inside(store))
 
 
 def test_the_right_order_works(store):

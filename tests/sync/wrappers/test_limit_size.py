@@ -32,13 +32,12 @@ class TestLimitSizeWrapper(StoreContract):
 
 
 @pytest.fixture
-def store(inner):
+def store(backend):
     """A store with what the operations of the list need."""
-    store = inner()
+    store = backend()
     store.put("there", {"old": True})
     store.put("counter", {"value": 1})
-    yield store
-    store.close()
+    return store
 
 
 def ready(stack, store):
@@ -83,9 +82,8 @@ def test_every_operation_with_a_value_passes_within_the_limits(name, store, writ
         ({"raw": b"\0" * 10}, 17),
     ],
 )
-def test_the_limits_are_exact(value, size):
+def test_the_limits_are_exact(store, value, size):
     """Values count as JSON in UTF-8, or as MessagePack if they hold bytes, to the byte."""
-    store = MemoryStore()
     options = {"raise_on_too_small": True}
     LimitSizeWrapper(store, max_size=size, min_size=size, **options).put("key", value)
 
@@ -98,10 +96,9 @@ def test_the_limits_are_exact(value, size):
 
 
 @pytest.mark.faults(89)
-def test_a_value_counts_as_it_is_at_this_place():
+def test_a_value_counts_as_it_is_at_this_place(store):
     """Outside a compression the limit is for the value itself, inside for what is left of it."""
     value = {"text": "x" * 10_000}
-    store = MemoryStore()
     CompressionWrapper(LimitSizeWrapper(store, max_size=500)).put("inside", value)
 
     assert store.get("inside") is not None

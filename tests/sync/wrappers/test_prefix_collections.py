@@ -33,9 +33,9 @@ def test_collections_lie_under_the_prefix():
 
 
 @pytest.mark.faults(2, 4)
-def test_tenants_are_apart(inner):
+def test_tenants_are_apart(backend):
     """A prefix that looks like another one and its separator is another tenant still."""
-    with inner() as store:
+    with backend() as store:
         PrefixCollectionsWrapper(store, "a:b").put("key", {"tenant": "a:b"}, collection="c")
         PrefixCollectionsWrapper(store, "a:").put("key", {"tenant": "a:"}, collection="c")
         tenant = PrefixCollectionsWrapper(store, "a")
@@ -84,9 +84,9 @@ def test_prefixes_of_prefixes_add_up(inner):
 
 
 @pytest.mark.faults(2)
-def test_orders_of_name_wrappers_keep_tenants_apart(inner):
+def test_orders_of_name_wrappers_keep_tenants_apart(backend):
     """Whatever the order of prefixes and a single collection, each tenant lists and destroys its own."""
-    with inner() as store:
+    with backend() as store:
         stacks = [
             lambda name: PrefixCollectionsWrapper(SingleCollectionWrapper(store, "one"), name),
             lambda name: PrefixKeysWrapper(SingleCollectionWrapper(store, "two"), name),

@@ -31,9 +31,9 @@ def test_entries_lie_under_the_prefix():
 
 
 @pytest.mark.faults(2, 4)
-def test_tenants_are_apart():
+def test_tenants_are_apart(backend):
     """A prefix that looks like another one and its separator is another tenant still."""
-    store = MemoryStore()
+    store = backend()
     PrefixKeysWrapper(store, "a__b", separator="__").put("c", {"tenant": "a__b"})
     PrefixKeysWrapper(store, "a:").put("b", {"tenant": "a:"})
 

@@ -35,12 +35,11 @@ def write(stack, name):
 
 
 @pytest.fixture
-def store(inner):
+def store(backend):
     """A store with an entry and a counter."""
-    store = inner()
+    store = backend()
     store.put_many(["key", "counter"], [{"n": 1}, {"value": 1}])
-    yield store
-    store.close()
+    return store
 
 
 def unchanged(store):

@@ -60,9 +60,9 @@ def test_it_gives_up(flaky):
 
 @pytest.mark.faults(77)
 @pytest.mark.parametrize("kind", [StoreAuthenticationError, InvalidKeyError, SerializationError, DecryptionError])
-def test_what_will_not_change_is_not_tried_again(kind, flaky):
+def test_what_will_not_change_is_not_tried_again(backend, kind, flaky):
     """Errors that are not retryable are raised at once."""
-    failing = flaky(MemoryStore(), kind("no"))
+    failing = flaky(backend(), kind("no"))
 
     with pytest.raises(kind):
         RetryWrapper(failing, initial_delay=0).get("key")
@@ -71,9 +71,9 @@ def test_what_will_not_change_is_not_tried_again(kind, flaky):
 
 @pytest.mark.faults(79)
 @pytest.mark.parametrize("name", ["increment", "put_if_absent"])
-def test_what_may_have_happened_is_not_repeated(name, flaky):
+def test_what_may_have_happened_is_not_repeated(backend, name, flaky):
     """After an unknown outcome, an operation that would count twice or refuse itself is not repeated."""
-    store = MemoryStore()
+    store = backend()
     failing = flaky(store, down("unknown"))
     call = {
         "increment": lambda stack: stack.increment("key", initial=0),
@@ -96,9 +96,9 @@ def test_any_operation_is_repeated_that_surely_did_not_happen(flaky):
 
 
 @pytest.mark.faults(78)
-def test_a_delete_whose_reply_was_lost_never_says_false(flaky):
+def test_a_delete_whose_reply_was_lost_never_says_false(backend, flaky):
     """The repeated delete finds nothing, perhaps because the first one worked: the outcome is unknown."""
-    store = MemoryStore()
+    store = backend()
     store.put("key", {})
 
     with pytest.raises(StoreConnectionError) as caught:
@@ -130,7 +130,7 @@ class Failing(BaseWrapper):
 
 
 @pytest.mark.faults(81)
-def test_the_budget_ends_an_attempt_after_one_that_was_lost():
+def test_the_budget_ends_an_attempt_after_one_that_was_lost(backend):
     """When time runs out as a later attempt has sent nothing, an earlier one may have been applied all the same."""
 
     def lose():
@@ -143,7 +143,7 @@ def test_the_budget_ends_an_attempt_after_one_that_was_lost():
 
     for steps, outcome in (([lose, nothing_sent], "unknown"), ([nothing_sent], "not_applied")):
         with pytest.raises(StoreTimeoutError) as caught:
-            RetryWrapper(Failing(MemoryStore(), *steps), initial_delay=0).put("key", {})
+            RetryWrapper(Failing(backend(), *steps), initial_delay=0).put("key", {})
         assert caught.value.outcome == outcome
 
 

@@ -200,9 +200,9 @@ def parts(stack):
     return found
 
 
-def build(names, layers=LAYERS):
+def build(names, layers=LAYERS, store=None):
     """Return the stack of these layers, outermost first; a ConfigurationError says that they do not go together."""
-    stack = MemoryStore()
+    stack = store or MemoryStore()
     for name in reversed(names):
         stack = layers[name](stack)
     return stack
@@ -458,16 +458,17 @@ def test_a_bulk_that_is_made_one_by_one_is_refused_as_a_whole(name):
         calls[name]()
 
 
+@pytest.mark.faults(28, 37)
 @pytest.mark.parametrize("name", LAYERS)
-def test_each_layer_with_every_operation(name):
-    """Every wrapper alone, with every operation in turn and in random order."""
+def test_each_layer_with_every_operation(backend, name):
+    """Every wrapper alone, with every operation in turn and in random order, on every backend."""
     chance = random.Random(1)
     operations = [
         (call, chance.choices(KEYS, k=3), chance.choice(COLLECTIONS), chance.choice(VALUES))
         for call in CALLS * 2 + chance.choices(CALLS, k=200)
     ]
 
-    hold(build([name]), operations, 1)
+    hold(build([name], store=backend()), operations, 1)
 
 
 class Leaks(OverridesPut, whole=True):
