@@ -53,11 +53,14 @@ def _directory(location: Location) -> dict[str, Any]:
     return {"directory": path_of(location)} if location.address or location.path else {}
 
 
+_ELASTICSEARCH = _kind("stores.elasticsearch.ElasticsearchStore")
 _REDIS = _kind("stores.redis.RedisStore")
 
 STORES: Final = {
     "memory": _kind("stores.memory.MemoryStore", _memory),
     "disk": _kind("stores.disk.DiskStore", _directory),
+    "elasticsearch": _ELASTICSEARCH,
+    "elasticsearchs": _ELASTICSEARCH,
     "redis": _REDIS,
     "rediss": _REDIS,
     "unix": _REDIS,

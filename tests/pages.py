@@ -1,4 +1,4 @@
-"""Read the pages of the documentation, and run one: `python pages.py PAGE REDIS_URL CHECK` in an empty folder.
+"""Read the pages of the documentation, and run one: `python pages.py PAGE URLS CHECK` in an empty folder.
 
 A page runs from top to bottom in a process and a folder of its own. How its blocks are read:
 
@@ -9,7 +9,7 @@ A page runs from top to bottom in a process and a folder of its own. How its blo
 - A first line such as `# settings.py` makes the block a file of that name, which is imported.
 - `<!-- not run: reason -->` above a block leaves it out; `test_docs.py` lists them all.
 
-`redis://localhost:6379/0` stands for a Redis of the test's own.
+Each URL of `EXAMPLE_URLS`, such as `redis://localhost:6379/0`, stands for a server of the test's own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import asyncio
 import importlib
 import inspect
 import io
+import json
 import logging
 import re
 import sys
@@ -31,7 +32,14 @@ from textwrap import dedent, indent
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-REDIS_URL = "redis://localhost:6379/0"
+EXAMPLE_URLS = {
+    "redis": "redis://localhost:6379/0",
+    "valkey": "valkey://localhost:6379/0",
+    "memcached": "memcached://localhost:11211",
+    "mongodb": "mongodb://localhost:27017",
+    "elasticsearch": "elasticsearch://localhost:9200",
+}
+"""How the pages write the URL of a server, by its kind."""
 
 FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^`\n]*)\n(?P<body>.*?)^(?P=indent)``` *$", re.MULTILINE | re.DOTALL)
 SKIPPED = re.compile(r"<!-- not run: (?P<reason>[^>]+) -->\s*\Z")
@@ -88,8 +96,11 @@ def name_of(page: Path) -> str:
 # What runs in the process of a page -----------------------------------------------------------------------------------
 
 
-def run_page(page: Path, redis_url: str, check: str) -> None:
-    """Run the blocks of a page in order in the current folder, compare what they print, and run a check of ours."""
+def run_page(page: Path, urls: dict[str, str], check: str) -> None:
+    """Run the blocks of a page in order in the current folder, compare what they print, and run a check of ours.
+
+    What the page calls a server's URL is replaced by the one that *urls* has for it.
+    """
     sys.path.insert(0, str(Path.cwd()))
     logging.getLogger().addHandler(logging.NullHandler())  # what libraries log is not what an example prints
     blocks = blocks_of(page)
@@ -101,7 +112,8 @@ def run_page(page: Path, redis_url: str, check: str) -> None:
             following = blocks[number + 1] if number + 1 < len(blocks) else None
             if block.language != "python" or block.not_run:
                 continue
-            block.body = block.body.replace(REDIS_URL, redis_url)
+            for written, url in urls.items():
+                block.body = block.body.replace(written, url)
             if block.file is not None:
                 write_file(block, block.file)
                 continue
@@ -143,4 +155,4 @@ def compare(block: Block, expected: list[str], printed: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run_page(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+    run_page(Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3])

@@ -1,14 +1,16 @@
 """Every Python example in README.md and docs/ runs, and prints what it says; `pages.py` says how they are read."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from textwrap import dedent
+from urllib.parse import urlsplit
 
 import pages
 import pytest
-from pages import REDIS_URL, ROOT, blocks_of, name_of
+from pages import EXAMPLE_URLS, ROOT, blocks_of, name_of
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WITH_EXAMPLES = [page for page in PAGES if any(block.language == "python" for block in blocks_of(page))]
@@ -49,9 +51,10 @@ assert done.returncode == 0 and " passed" in done.stdout, done.stdout + done.std
 """What is checked after the blocks of a page, in its folder: what the page says of the files that it writes."""
 
 
-def run(page, folder, redis_url=REDIS_URL):
+def run(page, folder, urls=None):
     """Run a page in a process of its own; warnings are errors."""
-    command = [sys.executable, "-P", "-W", "error", pages.__file__, str(page), redis_url, CHECKS.get(name_of(page), "")]
+    words = [pages.__file__, str(page), json.dumps(urls or {}), CHECKS.get(name_of(page), "")]
+    command = [sys.executable, "-P", "-W", "error", *words]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("KV_", "DJANGO_"))}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False
@@ -61,10 +64,14 @@ def run(page, folder, redis_url=REDIS_URL):
 @pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: name_of(page).removesuffix(".md").replace("/", "-"))
 def test_examples_run(page, tmp_path, request):
     """The examples of a page run, print what they say, and leave nothing behind that Python warns of."""
-    needs_redis = any(REDIS_URL in block.body for block in blocks_of(page) if block.language == "python")
-    server = request.getfixturevalue("own_redis") if needs_redis else None
+    code = "".join(block.body for block in blocks_of(page) if block.language == "python")
+    urls = {}
+    for kind, written in EXAMPLE_URLS.items():
+        if written in code:
+            server = urlsplit(request.getfixturevalue(f"own_{kind}").url)
+            urls[written] = urlsplit(written)._replace(netloc=server.netloc).geturl()
 
-    done = run(page, tmp_path, f"{server.url}/0" if server else REDIS_URL)
+    done = run(page, tmp_path, urls)
 
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 

@@ -33,6 +33,7 @@ SIDE = {
     "recipes.session_record": ["SessionRecords"],
     "stores.base": ["BaseStore", "Write"],
     "stores.disk": ["DiskStore"],
+    "stores.elasticsearch": ["ElasticsearchStore"],
     "stores.memory": ["MemoryStore"],
     "stores.redis": ["RedisStore", "raising"],  # the latter is for the stores that speak its protocol
     "testing": ["StoreContract", "ToldClock"],
