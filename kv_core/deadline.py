@@ -60,6 +60,11 @@ class deadline:  # noqa: N801 - reads as a statement: `with deadline(2.0):`
         DEADLINE.reset(self._token)
 
 
+def mark_unsent(error: BaseException) -> None:
+    """Note on an error that it was raised before anything was sent; `unsent` tells."""
+    error.kv_unsent = True  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] - for us alone
+
+
 def unsent(error: BaseException | None) -> bool:
     """Say whether a driver marked this error, or one that led to it, as raised before anything was sent."""
     while error is not None:

@@ -53,17 +53,19 @@ def _directory(location: Location) -> dict[str, Any]:
     return {"directory": path_of(location)} if location.address or location.path else {}
 
 
+_FORMS: Final = ("", "s", "+unix", "+cluster", "s+cluster", "+sentinel", "s+sentinel")
 _ELASTICSEARCH = _kind("stores.elasticsearch.ElasticsearchStore")
 _REDIS = _kind("stores.redis.RedisStore")
+_VALKEY = _kind("stores.valkey.ValkeyStore")
 
 STORES: Final = {
     "memory": _kind("stores.memory.MemoryStore", _memory),
     "disk": _kind("stores.disk.DiskStore", _directory),
     "elasticsearch": _ELASTICSEARCH,
     "elasticsearchs": _ELASTICSEARCH,
-    "redis": _REDIS,
-    "rediss": _REDIS,
     "unix": _REDIS,
+    **{f"redis{form}": _REDIS for form in _FORMS},
+    **{f"valkey{form}": _VALKEY for form in _FORMS},
 }
 """Stores by URL scheme."""
 

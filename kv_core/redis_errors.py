@@ -43,6 +43,8 @@ def translate(errors: Any, error: Exception, store: str) -> BaseKeyValueError:
             named = StoreConnectionError(f"{store}: the server is still loading its data.")
         case errors.MaxConnectionsError():
             named = StoreConnectionError(f"{store}: every connection that the client may open is in use.")
+        case errors.ConnectionError() if isinstance(error.__context__, errors.ReadOnlyError):
+            named = StoreConnectionError(f"{store}: the primary that was asked is a replica now.")
         case errors.ConnectionError() | OSError():
             what = "cannot be reached" if outcome == "not_applied" else "hung up"
             named = StoreConnectionError(f"{store}: the server {what}.", outcome=outcome)
@@ -50,6 +52,8 @@ def translate(errors: Any, error: Exception, store: str) -> BaseKeyValueError:
             named = StoreFullError(f"{store}: the server has reached its maxmemory and evicts nothing.")
         case errors.ReadOnlyError():
             named = StoreConnectionError(f"{store}: this server is a read-only replica.")
+        case errors.TryAgainError() | errors.ClusterDownError() | errors.AskError():
+            named = StoreConnectionError(f"{store}: the cluster does not serve this key at the moment.")
         case errors.ResponseError():
             named = _refused(text, store)
         case _:
@@ -71,4 +75,6 @@ def _refused(text: str, store: str) -> BaseKeyValueError:
         return StoreAuthenticationError(f"{store}: the server refuses this user or command ({code}).")
     if code in ("OOM", "MISCONF"):
         return StoreFullError(f"{store}: the server takes no writes ({code}); see its memory and disk.")
+    if code in ("TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "MOVED", "ASK"):
+        return StoreConnectionError(f"{store}: the cluster does not serve this key at the moment ({code}).")
     return StoreProtocolError(f"{store}: the server refuses the command ({code}).", outcome="unknown")

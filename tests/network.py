@@ -1,40 +1,31 @@
-"""The stores that talk to a server, by the name of its kind: what the tests of sections 7 and 8 walk.
+"""The stores of `stores.STORES` that talk to a server, for sections 7 and 8 of the faults.
 
-A new store is one entry of `NETWORK`. Its tests take a server from the fixtures `<name>_server` and `own_<name>`.
+A test takes a server from the fixtures `<name>_server` and `own_<name>`, and makes as many stores of it as it wants.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-def by_url(url: str) -> dict[str, Any]:
-    """Return the options of a store that takes its server's URL as it is."""
-    return {"url": url}
+from stores import STORES, Case, Place
 
 
 @dataclass(frozen=True)
 class NetworkStore:
-    """How to make a store, on either side, for a server's URL."""
+    """One of them."""
 
-    module: str
-    """Where it is, below `kv_core.aio` and `kv_core.sync`."""
-    name: str
-    """What its class is called."""
-    options: Callable[[str], dict[str, Any]] = by_url
-    """What the constructor takes for a URL as `Server.url` has it."""
+    case: Case
 
     def make(self, side: str, url: str, **options: Any) -> Any:
-        """Return a store of one side, `kv_core.aio` or its twin; `timeout=` and other options go with it."""
-        kind = getattr(import_module(f"{side}.{self.module}"), self.name)
-        return kind(**self.options(url), **options)
+        """Return a store of one side, `kv_core.aio` or its twin, for a server's URL.
+
+        All of them see the same entries of that server; `timeout=`, `default_collection=` and others go with it.
+        """
+        place = Place(Path(), url, "kvnetwork")
+        return self.case.load(side.rpartition(".")[2])(**self.case.options(place), **options)
 
 
-NETWORK = {
-    "redis": NetworkStore("stores.redis", "RedisStore"),
-}
+NETWORK = {name: NetworkStore(case) for name, case in STORES.items() if case.server}
+"""By the name of the server's kind."""

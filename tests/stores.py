@@ -79,6 +79,7 @@ STORES: dict[str, Case] = {
         Case("memory", "memory.MemoryStore", lambda place: {"name": place.name}),
         Case("disk", "disk.DiskStore", lambda place: {"directory": place.folder / "disk"}),
         Case("redis", "redis.RedisStore", lambda place: {"url": f"{place.url}/10"}, server="redis_server"),
+        Case("valkey", "valkey.ValkeyStore", lambda place: {"url": f"{place.url}/10"}, server="valkey_server"),
     )
 }
 """The stores by name."""

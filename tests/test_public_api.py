@@ -35,7 +35,8 @@ SIDE = {
     "stores.disk": ["DiskStore"],
     "stores.elasticsearch": ["ElasticsearchStore"],
     "stores.memory": ["MemoryStore"],
-    "stores.redis": ["RedisStore", "raising"],  # the latter is for the stores that speak its protocol
+    "stores.redis": ["RedisStore"],
+    "stores.valkey": ["ValkeyStore"],
     "testing": ["StoreContract", "ToldClock"],
     "wrappers": ["BaseWrapper", "Call", "CallWrapper", "NameWrapper", "ValueWrapper"],
     "wrappers.base": ["BaseWrapper", "close_all"],  # the latter is for wrappers of several stores

@@ -1,4 +1,4 @@
-"""RedisStore passes the contract, and what is special about it: its commands, foreign keys, damaged entries, clocks."""
+"""RedisStore and ValkeyStore pass the contract; their commands, foreign keys, damaged entries, clocks."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -6,12 +6,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from redis import Redis as Raw
 
 from kv_core import address
-from kv_core.aio._drivers import redis as driver
 from kv_core.aio._runtime import gather
-from kv_core.aio.stores.redis import RedisStore
 from kv_core.aio.testing import StoreContract, ToldClock
 from kv_core.capabilities import ALL, capabilities
 from kv_core.errors import (
@@ -26,41 +23,41 @@ DATABASE = 9
 
 
 @pytest.fixture(scope="module")
-def url(redis_server):
+def url(family):
     """The URL of a database that these tests have for themselves."""
-    url = urlsplit(redis_server.url)._replace(path=f"/{DATABASE}").geturl()
-    with Raw.from_url(url) as client:
-        assert client.dbsize() == 0, f"these tests empty database {DATABASE} of {redis_server.url}, and it holds keys"
+    url = urlsplit(family.shared.url)._replace(path=f"/{DATABASE}").geturl()
+    with family.raw(url) as client:
+        assert client.dbsize() == 0, f"these tests empty database {DATABASE} of {url}, and it holds keys"
     return url
 
 
 @pytest.fixture
-def raw(url):
+def raw(family, url):
     """A plain client for the same database, which is empty when the test begins and when it has ended."""
-    with Raw.from_url(url) as client:
+    with family.raw(url) as client:
         yield client
         client.flushdb()
 
 
 @pytest.fixture
-def alone(own_redis):
+def alone(family, own):
     """A plain client for a server that this test has for itself."""
-    with Raw.from_url(own_redis.url) as client:
+    with family.raw(own.url) as client:
         yield client
 
 
 @pytest.fixture
-async def store(url, raw):
-    async with RedisStore(url=url) as store:
+async def store(family, url, raw):
+    async with family.store(url=url) as store:
         yield store
 
 
-class TestRedisStore(StoreContract):
+class TestStore(StoreContract):
     """The contract, on a real server."""
 
     @pytest.fixture
-    def make(self, url, raw):
-        return lambda: RedisStore(url=url)
+    def make(self, family, url, raw):
+        return lambda: family.store(url=url)
 
     @pytest.fixture
     async def store(self, make):
@@ -69,28 +66,28 @@ class TestRedisStore(StoreContract):
 
 
 @pytest.mark.faults(105)
-class TestRedisStoreWithClient(StoreContract):
+class TestStoreWithClient(StoreContract):
     """The contract, on a client that was passed in."""
 
     @pytest.fixture
-    async def client(self, url, raw):
-        client = driver.Redis.from_url(url, decode_responses=True)
+    async def client(self, family, url, raw):
+        client = family.client.from_url(url, decode_responses=True)
         yield client
         assert await client.ping()
-        await driver.borrow(client).close()
+        await family.library.borrow(client).close()
 
     @pytest.fixture
-    def make(self, client):
-        return lambda: RedisStore(client=client)
+    def make(self, family, client):
+        return lambda: family.store(client=client)
 
 
 @pytest.mark.faults(105)
 @pytest.mark.parametrize("decode", [True, False])
 @pytest.mark.parametrize("protocol", [2, 3])
-async def test_any_client_will_do(url, raw, decode, protocol):
+async def test_any_client_will_do(family, url, raw, decode, protocol):
     """A client that was passed in works however it was configured, and is not closed."""
-    client = driver.Redis.from_url(url, decode_responses=decode, protocol=protocol)
-    async with RedisStore(client=client) as store:
+    client = family.client.from_url(url, decode_responses=decode, protocol=protocol)
+    async with family.store(client=client) as store:
         await store.put_many(["text", "bytes"], [{"t": "é"}, {"raw": b"\xff\0"}], ttl=[None, 60])
 
         assert await store.get("bytes") == {"raw": b"\xff\0"}
@@ -104,7 +101,7 @@ async def test_any_client_will_do(url, raw, decode, protocol):
         assert await store.destroy() is True
 
     assert await client.ping()
-    await driver.borrow(client).close()
+    await family.library.borrow(client).close()
 
 
 def commands(raw, prefix="cmdstat_"):
@@ -121,10 +118,10 @@ async def test_it_has_every_operation_but_culling(store):
 
 @pytest.mark.faults(6, 10)
 @pytest.mark.parametrize("key", ["é" * 240, "a\r\nflushall", "a\r\n*1\r\n$8\r\nFLUSHALL\r\n", "a b", ""], ids=ascii)
-async def test_the_server_receives_one_command(own_redis, alone, key):
+async def test_the_server_receives_one_command(family, own, alone, key):
     """A put is one SET whatever the key and the value hold, and other keys stay."""
     value = {"value": "flushall\r\nFLUSHALL\r\n", "raw": b"\r\nflushall\r\n"}
-    async with RedisStore(url=own_redis.url) as store:
+    async with family.store(url=own.url) as store:
         alone.set("mine", "1")
         await store.get("warm")
         alone.config_resetstat()
@@ -136,11 +133,11 @@ async def test_the_server_receives_one_command(own_redis, alone, key):
         assert await store.get(key) == value
 
 
-async def test_what_each_operation_costs(own_redis, alone):
+async def test_what_each_operation_costs(family, own, alone):
     """Single operations are one command; bulk operations do not grow with their keys."""
     keys = [f"key {number}" for number in range(100)]
     values = [{"n": 1}] * 100
-    async with RedisStore(url=own_redis.url) as store:
+    async with family.store(url=own.url) as store:
         await store.put_many(keys, values, ttl=60)
         await store.ttl_many(keys)
         await store.increment("count", initial=0)
@@ -197,10 +194,10 @@ async def test_put_many_without_ttl_clears_it(store, raw):
 
 @pytest.mark.faults(58)
 @pytest.mark.parametrize("minutes", [2, -2])
-async def test_the_readers_clock_does_not_matter(store, url, minutes):
+async def test_the_readers_clock_does_not_matter(family, store, url, minutes):
     """An entry is there while the server says so, whatever this machine's clock says."""
     wrong = ToldClock(now=datetime.now(UTC) + timedelta(minutes=minutes))
-    async with RedisStore(url=url, _clock=wrong) as reader:
+    async with family.store(url=url, _clock=wrong) as reader:
         await store.put("key", {"value": 1}, ttl=60)
         await reader.put("theirs", {"value": 1}, ttl=60)
 
@@ -435,9 +432,9 @@ async def test_scripts_that_the_server_forgot_are_sent_again(store, raw):
         assert await store.put_if_unchanged("c", {"n": 4}, found[1]) is True
 
 
-async def test_connections_are_bounded(url, raw):
+async def test_connections_are_bounded(family, url, raw):
     """A hundred and fifty calls at once share a bounded number of connections, and none is refused."""
-    async with RedisStore(url=f"{url}?max_connections=8&client_name=bounded") as store:
+    async with family.store(url=f"{url}?max_connections=8&client_name=bounded") as store:
         await gather(*[store.put(f"key {number}", {"n": number}) for number in range(150)])
         found = await gather(*[store.get(f"key {number}") for number in range(150)])
 
@@ -445,20 +442,20 @@ async def test_connections_are_bounded(url, raw):
         assert len([client for client in raw.client_list() if client["name"] == "bounded"]) <= 8
 
 
-async def test_a_passed_client_may_have_few_connections(url, raw):
+async def test_a_passed_client_may_have_few_connections(family, url, raw):
     """Calls wait for the connections of a client that was passed in; its pool does not refuse them."""
-    client = driver.Redis.from_url(url, max_connections=3)
-    async with RedisStore(client=client) as store:
+    client = family.client.from_url(url, max_connections=3)
+    async with family.store(client=client) as store:
         await gather(*[store.put(f"key {number}", {"n": number}) for number in range(50)])
         found = await gather(*[store.get_many([f"key {number}"]) for number in range(50)])
 
     assert found == [[{"n": number}] for number in range(50)]
-    await driver.borrow(client).close()
+    await family.library.borrow(client).close()
 
 
-async def test_closing_leaves_no_connection(url, raw):
+async def test_closing_leaves_no_connection(family, url, raw):
     """After closing, the server has no connection of the store's left."""
-    async with RedisStore(url=f"{url}?client_name=leaving") as store:
+    async with family.store(url=f"{url}?client_name=leaving") as store:
         await gather(*[store.put("key", {}) for _ in range(5)])
         assert any(client["name"] == "leaving" for client in raw.client_list())
 
@@ -468,12 +465,12 @@ async def test_closing_leaves_no_connection(url, raw):
 
 
 @pytest.mark.faults(42)
-async def test_the_largest_entry(url, raw):
+async def test_the_largest_entry(family, url, raw):
     """`max_entry_size` counts the bytes that are sent; one more is refused and the old value stays."""
-    async with RedisStore(url=url) as store:
+    async with family.store(url=url) as store:
         await store.put("key", {"t": "x" * 100})
         size = raw.strlen("default_collection::key")
-    async with RedisStore(
+    async with family.store(
         url=url, max_entry_size=size, _clock=ToldClock(datetime(2025, 1, 1, 1, 1, 1, 1, UTC))
     ) as store:
         await store.put("key", {"t": "x" * 100})

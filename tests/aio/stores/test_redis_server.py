@@ -1,16 +1,13 @@
-"""RedisStore when its server is locked, frozen, killed, restarted, full, read-only, or behind a unix socket."""
+"""RedisStore and ValkeyStore when their server is locked, frozen, killed, restarted, full, or read-only."""
 
 import shutil
 import subprocess
 import time
 
 import pytest
-from redis import Redis as Raw
-from redis.credentials import UsernamePasswordCredentialProvider
 from servers import KINDS
 
 from kv_core.aio._runtime import gather
-from kv_core.aio.stores.redis import RedisStore
 from kv_core.aio.testing._common import call
 from kv_core.capabilities import ALL, capabilities
 from kv_core.errors import (
@@ -23,18 +20,40 @@ from kv_core.errors import (
 
 PASSWORD = "p@ss:/w%rd?#é"
 QUOTED = "p%40ss%3A%2Fw%25rd%3F%23%C3%A9"
-PROVIDER = UsernamePasswordCredentialProvider(None, PASSWORD)
 
 
 @pytest.fixture
-def raw(own_redis):
-    with Raw.from_url(own_redis.url) as client:
+def raw(family, own):
+    with family.raw(own.url) as client:
         yield client
+
+
+class Provider:
+    """Asked for the password at each new connection, as `CredentialProvider` of both clients is."""
+
+    asked = 0
+
+    def __init__(self, password):
+        self.password = password
+
+    def get_credentials(self):
+        self.asked += 1
+        return (self.password(),)
+
+    async def get_credentials_async(self):
+        return self.get_credentials()
+
+
+def fixed():
+    return PASSWORD
+
+
+PROVIDER = Provider(fixed)
 
 
 def login(server, credentials):
     """Return the server's URL with credentials in it."""
-    return server.url.replace("redis://", f"redis://{credentials}@")
+    return server.url.replace("://", f"://{credentials}@")
 
 
 async def refused(store, operation, kind):
@@ -49,19 +68,19 @@ async def refused(store, operation, kind):
 
 
 @pytest.mark.faults(118, 144)
-async def test_logging_in(own_redis, raw):
+async def test_logging_in(family, own, raw):
     """A password is percent-decoded in a URL, taken as it is as an argument, and asked from a provider."""
     raw.config_set("requirepass", PASSWORD)
-    host = {"host": own_redis.host, "port": own_redis.port}
+    host = {"host": own.host, "port": own.port}
     for options in (
-        {"url": login(own_redis, f":{QUOTED}")},
-        {"url": login(own_redis, f"default:{QUOTED}")},
-        {"url": f"{own_redis.url}?password={QUOTED}"},
+        {"url": login(own, f":{QUOTED}")},
+        {"url": login(own, f"default:{QUOTED}")},
+        {"url": f"{own.url}?password={QUOTED}"},
         {**host, "password": PASSWORD},
         {**host, "username": "default", "password": PASSWORD, "db": 3},
-        {"url": own_redis.url, "credential_provider": PROVIDER},
+        {"url": own.url, "credential_provider": PROVIDER},
     ):
-        async with RedisStore(**options) as store:
+        async with family.store(**options) as store:
             await store.put("key", {"n": 1})
             assert await store.get("key") == {"n": 1}
     assert raw.select(3)
@@ -70,12 +89,12 @@ async def test_logging_in(own_redis, raw):
 
 @pytest.mark.faults(144)
 @pytest.mark.parametrize("credentials", ["", ":wr0ng-s3cret", "nobody:wr0ng-s3cret"])
-async def test_a_refused_login(own_redis, raw, credentials):
+async def test_a_refused_login(family, own, raw, credentials):
     """A login that the server refuses is an error at once, for every operation, and no miss."""
     raw.config_set("requirepass", PASSWORD)
-    url = login(own_redis, credentials) if credentials else own_redis.url
+    url = login(own, credentials) if credentials else own.url
     for operation in sorted(ALL - {"cull"}):
-        async with RedisStore(url=url) as store:
+        async with family.store(url=url) as store:
             error, seconds = await refused(store, operation, StoreAuthenticationError)
 
         assert (error.retryable, error.outcome) == (False, "not_applied"), operation
@@ -86,11 +105,11 @@ async def test_a_refused_login(own_redis, raw, credentials):
 
 
 @pytest.mark.faults(144)
-async def test_a_command_that_is_not_allowed(own_redis, raw):
+async def test_a_command_that_is_not_allowed(family, own, raw):
     """A command that the user may not run is a refused login, not an outage; others go on."""
     raw.acl_setuser("reader", enabled=True, passwords=["+secret"], keys=["*"], commands=["+get", "+client", "+hello"])
     raw.set("mine", "1")
-    async with RedisStore(url=login(own_redis, "reader:secret")) as store:
+    async with family.store(url=login(own, "reader:secret")) as store:
         assert await store.get("key") is None
         for operation in ("put", "put_many", "delete", "ttl", "increment", "keys", "destroy", "touch", "get_many"):
             error, _ = await refused(store, operation, StoreAuthenticationError)
@@ -98,22 +117,13 @@ async def test_a_command_that_is_not_allowed(own_redis, raw):
 
 
 @pytest.mark.faults(144)
-async def test_a_password_changed_mid_run(own_redis, raw):
+async def test_a_password_changed_mid_run(family, own, raw):
     """After the password changed, new connections are refused by name, and a provider is asked for the new one."""
     raw.config_set("requirepass", "old")
 
-    class Provider(UsernamePasswordCredentialProvider):
-        asked = 0
-
-        def get_credentials(self):
-            Provider.asked += 1
-            return (raw.config_get("requirepass")["requirepass"],)
-
-        async def get_credentials_async(self):
-            return self.get_credentials()
-
-    old = RedisStore(url=login(own_redis, ":old"))
-    async with old, RedisStore(url=own_redis.url, credential_provider=Provider()) as asking:
+    provider = Provider(lambda: raw.config_get("requirepass")["requirepass"])
+    old = family.store(url=login(own, ":old"))
+    async with old, family.store(url=own.url, credential_provider=provider) as asking:
         await gather(*[store.put("key", {"n": 1}) for store in (old, asking)])
         raw.config_set("requirepass", "new")
         raw.client_kill_filter(_type="normal", skipme=True)
@@ -127,7 +137,7 @@ async def test_a_password_changed_mid_run(own_redis, raw):
         except StoreConnectionError:
             found = await asking.get("key")
         assert found == {"n": 1}
-        assert Provider.asked >= 2
+        assert provider.asked >= 2
 
 
 # URLs -----------------------------------------------------------------------------------------------------------------
@@ -158,10 +168,12 @@ async def test_a_password_changed_mid_run(own_redis, raw):
         (b"redis://h", "URL"),
     ],
 )
-def test_urls_are_checked(url, said):
+def test_urls_are_checked(family, url, said):
     """A URL that would be misread is refused at construction, and no password is shown."""
+    if isinstance(url, str):
+        url, said = url.replace("redis", family.name), said.replace("redis", family.name)
     with pytest.raises(ConfigurationError) as caught:
-        RedisStore(url=url)
+        family.store(url=url)
 
     assert said in str(caught.value)
     assert "s3cret" not in str(caught.value)
@@ -184,18 +196,20 @@ def test_urls_are_checked(url, said):
     ],
     ids=lambda options: " ".join(options) if isinstance(options, dict) else None,
 )
-def test_options_are_checked(options, said):
+def test_options_are_checked(family, options, said):
     """Options that contradict each other, or are out of range, are refused at construction."""
+    if "url" in options:
+        options = options | {"url": options["url"].replace("redis", family.name)}
     with pytest.raises(ConfigurationError, match=said) as caught:
-        RedisStore(**options)
+        family.store(**options)
 
     assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.faults(118)
-async def test_options_in_the_url_are_honoured(own_redis, raw):
+async def test_options_in_the_url_are_honoured(family, own, raw):
     """Database, protocol, timeouts and the client's name are taken from the URL."""
-    async with RedisStore(url=f"{own_redis.url}/5?protocol=3&socket_timeout=1&client_name=named") as store:
+    async with family.store(url=f"{own.url}/5?protocol=3&socket_timeout=1&client_name=named") as store:
         await store.put("key", {"raw": b"\0"}, ttl=60)
 
         assert (await store.ttl("key"))[0] == {"raw": b"\0"}
@@ -204,25 +218,25 @@ async def test_options_in_the_url_are_honoured(own_redis, raw):
 
 
 @pytest.mark.faults(117)
-async def test_tls_is_never_dropped(own_redis):
+async def test_tls_is_never_dropped(family, own):
     """A rediss:// URL does not speak in the clear to a server that does."""
-    store = RedisStore(url=own_redis.url.replace("redis://", "rediss://"), timeout=0.3)
+    store = family.store(url=own.url.replace("://", "s://"), timeout=0.3)
     with pytest.raises((StoreConnectionError, StoreTimeoutError)) as caught:
         await store.put("key", {"canary": "in the clear"})
     await store.close()
 
     assert caught.value.outcome == "not_applied"
-    with Raw.from_url(own_redis.url) as raw:
+    with family.raw(own.url) as raw:
         assert raw.dbsize() == 0
 
 
 @pytest.mark.faults(118)
-async def test_unix_sockets(tmp_path):
+async def test_unix_sockets(family, tmp_path):
     """A unix:// URL reaches the server by its socket, with password and database, and by nothing else."""
-    kind = KINDS["redis"]
+    kind = KINDS[family.name]
     binary, _ = next(kind.binaries(), (None, None))
     if binary is None:
-        pytest.skip("no Redis of our own")
+        pytest.skip(f"no {family.name} of our own")
     path = tmp_path / "redis.sock"
     command = [*kind.command(binary, 0, tmp_path), "--unixsocket", str(path), "--requirepass", "p@ss"]
     with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
@@ -230,15 +244,15 @@ async def test_unix_sockets(tmp_path):
             deadline = time.monotonic() + 10
             while not path.exists() and time.monotonic() < deadline:
                 time.sleep(0.002)
-            async with RedisStore(url=f"unix://:p%40ss@{path}?db=2") as store:
+            async with family.store(url=f"unix://:p%40ss@{path}?db=2") as store:
                 await store.put("key", {"n": 1}, ttl=60)
                 assert await store.get("key") == {"n": 1}
                 assert await store.increment("count", initial=0) == 1
-            with Raw.from_url(f"unix://:p%40ss@{path}?db=2") as client:
+            with family.raw(f"unix://:p%40ss@{path}?db=2") as client:
                 assert client.exists("default_collection::key")
         finally:
             process.terminate()
-    async with RedisStore(url=f"unix://:p%40ss@{path}?db=2") as store:
+    async with family.store(url=f"unix://:p%40ss@{path}?db=2") as store:
         error, _ = await refused(store, "get", StoreConnectionError)
         assert error.outcome == "not_applied"
 
@@ -247,10 +261,10 @@ async def test_unix_sockets(tmp_path):
 
 
 @pytest.mark.faults(141)
-async def test_a_server_that_is_not_there(own_redis):
+async def test_a_server_that_is_not_there(family, own):
     """Without a server every operation says so at once, and that nothing was done."""
-    own_redis.kill()
-    async with RedisStore(url=login(own_redis, ":s3cret")) as store:
+    own.kill()
+    async with family.store(url=login(own, ":s3cret")) as store:
         for operation in capabilities(store):
             error, seconds = await refused(store, operation, StoreConnectionError)
 
@@ -262,12 +276,12 @@ async def test_a_server_that_is_not_there(own_redis):
 
 
 @pytest.mark.faults(143)
-async def test_a_frozen_server(own_redis):
+async def test_a_frozen_server(family, own):
     """Every operation ends at its deadline, on a connection that is open and on a new one; later answers are right."""
-    async with RedisStore(url=own_redis.url, timeout=0.1) as store, RedisStore(url=own_redis.url, timeout=0.1) as fresh:
+    async with family.store(url=own.url, timeout=0.1) as store, family.store(url=own.url, timeout=0.1) as fresh:
         for number in range(20):
             await store.put(f"key {number}", {"n": number})
-        own_redis.freeze()
+        own.freeze()
         try:
             error, seconds = await refused(store, "put", StoreTimeoutError)
             assert (error.retryable, error.outcome) == (True, "unknown")
@@ -281,7 +295,7 @@ async def test_a_frozen_server(own_redis):
                 assert 0.09 < seconds < 1, operation
                 assert isinstance(error, TimeoutError)
         finally:
-            own_redis.thaw()
+            own.thaw()
 
         store._timeout = fresh._timeout = 5.0
         for _ in range(3):
@@ -295,36 +309,36 @@ async def test_a_frozen_server(own_redis):
 
 
 @pytest.mark.faults(83, 143)
-async def test_what_was_sent_may_arrive(own_redis):
+async def test_what_was_sent_may_arrive(family, own):
     """A write that timed out after it was sent has an unknown outcome, because it is applied later."""
-    async with RedisStore(url=own_redis.url, timeout=0.1) as store:
+    async with family.store(url=own.url, timeout=0.1) as store:
         await store.get("warm")
-        own_redis.freeze()
+        own.freeze()
         try:
             error, _ = await refused(store, "increment", StoreTimeoutError)
         finally:
-            own_redis.thaw()
+            own.thaw()
 
         assert error.outcome == "unknown"
         assert "key" in str(error)
-    async with RedisStore(url=own_redis.url) as store:
+    async with family.store(url=own.url) as store:
         assert await store.increment("key", 0, initial=0) in {0, 1}
 
 
 @pytest.mark.faults(127, 142)
-async def test_a_server_that_is_killed_and_comes_back(own_redis):
+async def test_a_server_that_is_killed_and_comes_back(family, own):
     """At most one error for each connection that was open, then as before: misses, not wrong values."""
-    async with RedisStore(url=own_redis.url) as store:
+    async with family.store(url=own.url) as store:
         await gather(*[store.put(f"key {number}", {"n": number}) for number in range(5)])
-        own_redis.kill()
+        own.kill()
         error, _ = await refused(store, "put", StoreConnectionError)
         assert error.retryable is True
         error, _ = await refused(store, "put", StoreConnectionError)
         assert error.outcome == "not_applied"
 
-        with subprocess.Popen(own_redis.process.args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            own_redis.process = process
-            KINDS["redis"].wait(own_redis)
+        with subprocess.Popen(own.process.args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            own.process = process
+            KINDS[family.name].wait(own)
             failed = 0
             for number in range(20):
                 try:
@@ -340,9 +354,9 @@ async def test_a_server_that_is_killed_and_comes_back(own_redis):
 
 
 @pytest.mark.faults(127)
-async def test_connections_that_the_server_closed(own_redis, raw):
+async def test_connections_that_the_server_closed(family, own, raw):
     """Connections that died while they lay in the pool cost at most a named error, never a wrong value."""
-    async with RedisStore(url=own_redis.url) as store:
+    async with family.store(url=own.url) as store:
         await gather(*[store.put(f"key {number}", {"n": number}) for number in range(10)])
         raw.client_kill_filter(_type="normal", skipme=True)
 
@@ -361,9 +375,9 @@ async def test_connections_that_the_server_closed(own_redis, raw):
 
 
 @pytest.mark.faults(108)
-async def test_a_full_server(own_redis, raw):
+async def test_a_full_server(family, own, raw):
     """Beyond maxmemory every write is a StoreFullError, nothing is half written, and reads go on."""
-    async with RedisStore(url=own_redis.url) as store:
+    async with family.store(url=own.url) as store:
         await store.put_many(["key", "count"], [{"old": True}, {"value": 1}])
         found = await store.get_with_revision("key")
         await store.put_many(["warm"], [{}], ttl=60)
@@ -394,9 +408,9 @@ async def test_a_full_server(own_redis, raw):
 
 
 @pytest.mark.faults(108)
-async def test_a_server_that_cannot_save(own_redis, raw):
+async def test_a_server_that_cannot_save(family, own, raw):
     """When the server takes no writes because it cannot save, they are a StoreFullError, and reads go on."""
-    async with RedisStore(url=own_redis.url) as store:
+    async with family.store(url=own.url) as store:
         await store.put("key", {"value": 1})
         shutil.rmtree(raw.config_get("dir")["dir"])
         raw.config_set("save", "3600 1")
@@ -412,22 +426,22 @@ async def test_a_server_that_cannot_save(own_redis, raw):
         raw.config_set("save", "")
 
 
-async def test_a_read_only_server(own_redis, raw, start_redis):
+async def test_a_read_only_server(family, own, raw, start_server):
     """A replica refuses writes by a named error that may pass, and nothing was done; reads go on."""
-    primary = start_redis()
+    primary = start_server()
     raw.replicaof(primary.host, primary.port)
-    async with RedisStore(url=own_redis.url) as store:
+    async with family.store(url=own.url) as store:
         for operation in ("put", "put_many", "increment", "delete", "touch", "put_if_absent"):
             error, _ = await refused(store, operation, StoreConnectionError)
             assert (error.retryable, error.outcome) == (True, "not_applied"), operation
         assert await store.get("key") is None
 
 
-async def test_an_evicting_server(own_redis, raw):
+async def test_an_evicting_server(family, own, raw):
     """A server that was told to evict drops entries, which are misses then and no errors."""
     raw.config_set("maxmemory-policy", "allkeys-lru")
     raw.config_set("maxmemory", raw.info("memory")["used_memory"] + 3_000_000)
-    async with RedisStore(url=own_redis.url) as store:
+    async with family.store(url=own.url) as store:
         keys = [f"key {number}" for number in range(2000)]
         for start in range(0, 2000, 100):
             await store.put_many(keys[start : start + 100], [{"t": "x" * 10_000}] * 100)

@@ -1,13 +1,11 @@
 # Written by tools/mirror.py from tests/aio/stores/test_redis_server.py: change that file instead.
-"""RedisStore when its server is locked, frozen, killed, restarted, full, read-only, or behind a unix socket."""
+"""RedisStore and ValkeyStore when their server is locked, frozen, killed, restarted, full, or read-only."""
 
 import shutil
 import subprocess
 import time
 
 import pytest
-from redis import Redis as Raw
-from redis.credentials import UsernamePasswordCredentialProvider
 from servers import KINDS
 
 from kv_core.capabilities import ALL, capabilities
@@ -19,23 +17,44 @@ from kv_core.errors import (
     StoreTimeoutError,
 )
 from kv_core.sync._runtime import gather
-from kv_core.sync.stores.redis import RedisStore
 from kv_core.sync.testing._common import call
 
 PASSWORD = "p@ss:/w%rd?#é"
 QUOTED = "p%40ss%3A%2Fw%25rd%3F%23%C3%A9"
-PROVIDER = UsernamePasswordCredentialProvider(None, PASSWORD)
 
 
 @pytest.fixture
-def raw(own_redis):
-    with Raw.from_url(own_redis.url) as client:
+def raw(family, own):
+    with family.raw(own.url) as client:
         yield client
+
+
+class Provider:
+    """Asked for the password at each new connection, as `CredentialProvider` of both clients is."""
+
+    asked = 0
+
+    def __init__(self, password):
+        self.password = password
+
+    def get_credentials(self):
+        self.asked += 1
+        return (self.password(),)
+
+    def get_credentials_async(self):
+        return self.get_credentials()
+
+
+def fixed():
+    return PASSWORD
+
+
+PROVIDER = Provider(fixed)
 
 
 def login(server, credentials):
     """Return the server's URL with credentials in it."""
-    return server.url.replace("redis://", f"redis://{credentials}@")
+    return server.url.replace("://", f"://{credentials}@")
 
 
 def refused(store, operation, kind):
@@ -50,19 +69,19 @@ def refused(store, operation, kind):
 
 
 @pytest.mark.faults(118, 144)
-def test_logging_in(own_redis, raw):
+def test_logging_in(family, own, raw):
     """A password is percent-decoded in a URL, taken as it is as an argument, and asked from a provider."""
     raw.config_set("requirepass", PASSWORD)
-    host = {"host": own_redis.host, "port": own_redis.port}
+    host = {"host": own.host, "port": own.port}
     for options in (
-        {"url": login(own_redis, f":{QUOTED}")},
-        {"url": login(own_redis, f"default:{QUOTED}")},
-        {"url": f"{own_redis.url}?password={QUOTED}"},
+        {"url": login(own, f":{QUOTED}")},
+        {"url": login(own, f"default:{QUOTED}")},
+        {"url": f"{own.url}?password={QUOTED}"},
         {**host, "password": PASSWORD},
         {**host, "username": "default", "password": PASSWORD, "db": 3},
-        {"url": own_redis.url, "credential_provider": PROVIDER},
+        {"url": own.url, "credential_provider": PROVIDER},
     ):
-        with RedisStore(**options) as store:
+        with family.store(**options) as store:
             store.put("key", {"n": 1})
             assert store.get("key") == {"n": 1}
     assert raw.select(3)
@@ -71,12 +90,12 @@ def test_logging_in(own_redis, raw):
 
 @pytest.mark.faults(144)
 @pytest.mark.parametrize("credentials", ["", ":wr0ng-s3cret", "nobody:wr0ng-s3cret"])
-def test_a_refused_login(own_redis, raw, credentials):
+def test_a_refused_login(family, own, raw, credentials):
     """A login that the server refuses is an error at once, for every operation, and no miss."""
     raw.config_set("requirepass", PASSWORD)
-    url = login(own_redis, credentials) if credentials else own_redis.url
+    url = login(own, credentials) if credentials else own.url
     for operation in sorted(ALL - {"cull"}):
-        with RedisStore(url=url) as store:
+        with family.store(url=url) as store:
             error, seconds = refused(store, operation, StoreAuthenticationError)
 
         assert (error.retryable, error.outcome) == (False, "not_applied"), operation
@@ -87,11 +106,11 @@ def test_a_refused_login(own_redis, raw, credentials):
 
 
 @pytest.mark.faults(144)
-def test_a_command_that_is_not_allowed(own_redis, raw):
+def test_a_command_that_is_not_allowed(family, own, raw):
     """A command that the user may not run is a refused login, not an outage; others go on."""
     raw.acl_setuser("reader", enabled=True, passwords=["+secret"], keys=["*"], commands=["+get", "+client", "+hello"])
     raw.set("mine", "1")
-    with RedisStore(url=login(own_redis, "reader:secret")) as store:
+    with family.store(url=login(own, "reader:secret")) as store:
         assert store.get("key") is None
         for operation in ("put", "put_many", "delete", "ttl", "increment", "keys", "destroy", "touch", "get_many"):
             error, _ = refused(store, operation, StoreAuthenticationError)
@@ -99,22 +118,13 @@ def test_a_command_that_is_not_allowed(own_redis, raw):
 
 
 @pytest.mark.faults(144)
-def test_a_password_changed_mid_run(own_redis, raw):
+def test_a_password_changed_mid_run(family, own, raw):
     """After the password changed, new connections are refused by name, and a provider is asked for the new one."""
     raw.config_set("requirepass", "old")
 
-    class Provider(UsernamePasswordCredentialProvider):
-        asked = 0
-
-        def get_credentials(self):
-            Provider.asked += 1
-            return (raw.config_get("requirepass")["requirepass"],)
-
-        def get_credentials_async(self):
-            return self.get_credentials()
-
-    old = RedisStore(url=login(own_redis, ":old"))
-    with old, RedisStore(url=own_redis.url, credential_provider=Provider()) as asking:
+    provider = Provider(lambda: raw.config_get("requirepass")["requirepass"])
+    old = family.store(url=login(own, ":old"))
+    with old, family.store(url=own.url, credential_provider=provider) as asking:
         gather(*[store.put("key", {"n": 1}) for store in (old, asking)])
         raw.config_set("requirepass", "new")
         raw.client_kill_filter(_type="normal", skipme=True)
@@ -128,7 +138,7 @@ def test_a_password_changed_mid_run(own_redis, raw):
         except StoreConnectionError:
             found = asking.get("key")
         assert found == {"n": 1}
-        assert Provider.asked >= 2
+        assert provider.asked >= 2
 
 
 # URLs -----------------------------------------------------------------------------------------------------------------
@@ -159,10 +169,12 @@ def test_a_password_changed_mid_run(own_redis, raw):
         (b"redis://h", "URL"),
     ],
 )
-def test_urls_are_checked(url, said):
+def test_urls_are_checked(family, url, said):
     """A URL that would be misread is refused at construction, and no password is shown."""
+    if isinstance(url, str):
+        url, said = url.replace("redis", family.name), said.replace("redis", family.name)
     with pytest.raises(ConfigurationError) as caught:
-        RedisStore(url=url)
+        family.store(url=url)
 
     assert said in str(caught.value)
     assert "s3cret" not in str(caught.value)
@@ -185,18 +197,20 @@ def test_urls_are_checked(url, said):
     ],
     ids=lambda options: " ".join(options) if isinstance(options, dict) else None,
 )
-def test_options_are_checked(options, said):
+def test_options_are_checked(family, options, said):
     """Options that contradict each other, or are out of range, are refused at construction."""
+    if "url" in options:
+        options = options | {"url": options["url"].replace("redis", family.name)}
     with pytest.raises(ConfigurationError, match=said) as caught:
-        RedisStore(**options)
+        family.store(**options)
 
     assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.faults(118)
-def test_options_in_the_url_are_honoured(own_redis, raw):
+def test_options_in_the_url_are_honoured(family, own, raw):
     """Database, protocol, timeouts and the client's name are taken from the URL."""
-    with RedisStore(url=f"{own_redis.url}/5?protocol=3&socket_timeout=1&client_name=named") as store:
+    with family.store(url=f"{own.url}/5?protocol=3&socket_timeout=1&client_name=named") as store:
         store.put("key", {"raw": b"\0"}, ttl=60)
 
         assert (store.ttl("key"))[0] == {"raw": b"\0"}
@@ -205,25 +219,25 @@ def test_options_in_the_url_are_honoured(own_redis, raw):
 
 
 @pytest.mark.faults(117)
-def test_tls_is_never_dropped(own_redis):
+def test_tls_is_never_dropped(family, own):
     """A rediss:// URL does not speak in the clear to a server that does."""
-    store = RedisStore(url=own_redis.url.replace("redis://", "rediss://"), timeout=0.3)
+    store = family.store(url=own.url.replace("://", "s://"), timeout=0.3)
     with pytest.raises((StoreConnectionError, StoreTimeoutError)) as caught:
         store.put("key", {"canary": "in the clear"})
     store.close()
 
     assert caught.value.outcome == "not_applied"
-    with Raw.from_url(own_redis.url) as raw:
+    with family.raw(own.url) as raw:
         assert raw.dbsize() == 0
 
 
 @pytest.mark.faults(118)
-def test_unix_sockets(tmp_path):
+def test_unix_sockets(family, tmp_path):
     """A unix:// URL reaches the server by its socket, with password and database, and by nothing else."""
-    kind = KINDS["redis"]
+    kind = KINDS[family.name]
     binary, _ = next(kind.binaries(), (None, None))
     if binary is None:
-        pytest.skip("no Redis of our own")
+        pytest.skip(f"no {family.name} of our own")
     path = tmp_path / "redis.sock"
     command = [*kind.command(binary, 0, tmp_path), "--unixsocket", str(path), "--requirepass", "p@ss"]
     with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
@@ -231,15 +245,15 @@ def test_unix_sockets(tmp_path):
             deadline = time.monotonic() + 10
             while not path.exists() and time.monotonic() < deadline:
                 time.sleep(0.002)
-            with RedisStore(url=f"unix://:p%40ss@{path}?db=2") as store:
+            with family.store(url=f"unix://:p%40ss@{path}?db=2") as store:
                 store.put("key", {"n": 1}, ttl=60)
                 assert store.get("key") == {"n": 1}
                 assert store.increment("count", initial=0) == 1
-            with Raw.from_url(f"unix://:p%40ss@{path}?db=2") as client:
+            with family.raw(f"unix://:p%40ss@{path}?db=2") as client:
                 assert client.exists("default_collection::key")
         finally:
             process.terminate()
-    with RedisStore(url=f"unix://:p%40ss@{path}?db=2") as store:
+    with family.store(url=f"unix://:p%40ss@{path}?db=2") as store:
         error, _ = refused(store, "get", StoreConnectionError)
         assert error.outcome == "not_applied"
 
@@ -248,10 +262,10 @@ def test_unix_sockets(tmp_path):
 
 
 @pytest.mark.faults(141)
-def test_a_server_that_is_not_there(own_redis):
+def test_a_server_that_is_not_there(family, own):
     """Without a server every operation says so at once, and that nothing was done."""
-    own_redis.kill()
-    with RedisStore(url=login(own_redis, ":s3cret")) as store:
+    own.kill()
+    with family.store(url=login(own, ":s3cret")) as store:
         for operation in capabilities(store):
             error, seconds = refused(store, operation, StoreConnectionError)
 
@@ -263,12 +277,12 @@ def test_a_server_that_is_not_there(own_redis):
 
 
 @pytest.mark.faults(143)
-def test_a_frozen_server(own_redis):
+def test_a_frozen_server(family, own):
     """Every operation ends at its deadline, on a connection that is open and on a new one; later answers are right."""
-    with RedisStore(url=own_redis.url, timeout=0.1) as store, RedisStore(url=own_redis.url, timeout=0.1) as fresh:
+    with family.store(url=own.url, timeout=0.1) as store, family.store(url=own.url, timeout=0.1) as fresh:
         for number in range(20):
             store.put(f"key {number}", {"n": number})
-        own_redis.freeze()
+        own.freeze()
         try:
             error, seconds = refused(store, "put", StoreTimeoutError)
             assert (error.retryable, error.outcome) == (True, "unknown")
@@ -282,7 +296,7 @@ def test_a_frozen_server(own_redis):
                 assert 0.09 < seconds < 1, operation
                 assert isinstance(error, TimeoutError)
         finally:
-            own_redis.thaw()
+            own.thaw()
 
         store._timeout = fresh._timeout = 5.0
         for _ in range(3):
@@ -296,36 +310,36 @@ def test_a_frozen_server(own_redis):
 
 
 @pytest.mark.faults(83, 143)
-def test_what_was_sent_may_arrive(own_redis):
+def test_what_was_sent_may_arrive(family, own):
     """A write that timed out after it was sent has an unknown outcome, because it is applied later."""
-    with RedisStore(url=own_redis.url, timeout=0.1) as store:
+    with family.store(url=own.url, timeout=0.1) as store:
         store.get("warm")
-        own_redis.freeze()
+        own.freeze()
         try:
             error, _ = refused(store, "increment", StoreTimeoutError)
         finally:
-            own_redis.thaw()
+            own.thaw()
 
         assert error.outcome == "unknown"
         assert "key" in str(error)
-    with RedisStore(url=own_redis.url) as store:
+    with family.store(url=own.url) as store:
         assert store.increment("key", 0, initial=0) in {0, 1}
 
 
 @pytest.mark.faults(127, 142)
-def test_a_server_that_is_killed_and_comes_back(own_redis):
+def test_a_server_that_is_killed_and_comes_back(family, own):
     """At most one error for each connection that was open, then as before: misses, not wrong values."""
-    with RedisStore(url=own_redis.url) as store:
+    with family.store(url=own.url) as store:
         gather(*[store.put(f"key {number}", {"n": number}) for number in range(5)])
-        own_redis.kill()
+        own.kill()
         error, _ = refused(store, "put", StoreConnectionError)
         assert error.retryable is True
         error, _ = refused(store, "put", StoreConnectionError)
         assert error.outcome == "not_applied"
 
-        with subprocess.Popen(own_redis.process.args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            own_redis.process = process
-            KINDS["redis"].wait(own_redis)
+        with subprocess.Popen(own.process.args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            own.process = process
+            KINDS[family.name].wait(own)
             failed = 0
             for number in range(20):
                 try:
@@ -341,9 +355,9 @@ def test_a_server_that_is_killed_and_comes_back(own_redis):
 
 
 @pytest.mark.faults(127)
-def test_connections_that_the_server_closed(own_redis, raw):
+def test_connections_that_the_server_closed(family, own, raw):
     """Connections that died while they lay in the pool cost at most a named error, never a wrong value."""
-    with RedisStore(url=own_redis.url) as store:
+    with family.store(url=own.url) as store:
         gather(*[store.put(f"key {number}", {"n": number}) for number in range(10)])
         raw.client_kill_filter(_type="normal", skipme=True)
 
@@ -362,9 +376,9 @@ def test_connections_that_the_server_closed(own_redis, raw):
 
 
 @pytest.mark.faults(108)
-def test_a_full_server(own_redis, raw):
+def test_a_full_server(family, own, raw):
     """Beyond maxmemory every write is a StoreFullError, nothing is half written, and reads go on."""
-    with RedisStore(url=own_redis.url) as store:
+    with family.store(url=own.url) as store:
         store.put_many(["key", "count"], [{"old": True}, {"value": 1}])
         found = store.get_with_revision("key")
         store.put_many(["warm"], [{}], ttl=60)
@@ -395,9 +409,9 @@ def test_a_full_server(own_redis, raw):
 
 
 @pytest.mark.faults(108)
-def test_a_server_that_cannot_save(own_redis, raw):
+def test_a_server_that_cannot_save(family, own, raw):
     """When the server takes no writes because it cannot save, they are a StoreFullError, and reads go on."""
-    with RedisStore(url=own_redis.url) as store:
+    with family.store(url=own.url) as store:
         store.put("key", {"value": 1})
         shutil.rmtree(raw.config_get("dir")["dir"])
         raw.config_set("save", "3600 1")
@@ -413,22 +427,22 @@ def test_a_server_that_cannot_save(own_redis, raw):
         raw.config_set("save", "")
 
 
-def test_a_read_only_server(own_redis, raw, start_redis):
+def test_a_read_only_server(family, own, raw, start_server):
     """A replica refuses writes by a named error that may pass, and nothing was done; reads go on."""
-    primary = start_redis()
+    primary = start_server()
     raw.replicaof(primary.host, primary.port)
-    with RedisStore(url=own_redis.url) as store:
+    with family.store(url=own.url) as store:
         for operation in ("put", "put_many", "increment", "delete", "touch", "put_if_absent"):
             error, _ = refused(store, operation, StoreConnectionError)
             assert (error.retryable, error.outcome) == (True, "not_applied"), operation
         assert store.get("key") is None
 
 
-def test_an_evicting_server(own_redis, raw):
+def test_an_evicting_server(family, own, raw):
     """A server that was told to evict drops entries, which are misses then and no errors."""
     raw.config_set("maxmemory-policy", "allkeys-lru")
     raw.config_set("maxmemory", raw.info("memory")["used_memory"] + 3_000_000)
-    with RedisStore(url=own_redis.url) as store:
+    with family.store(url=own.url) as store:
         keys = [f"key {number}" for number in range(2000)]
         for start in range(0, 2000, 100):
             store.put_many(keys[start : start + 100], [{"t": "x" * 10_000}] * 100)

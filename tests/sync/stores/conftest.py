@@ -1,0 +1,39 @@
+# Written by tools/mirror.py from tests/aio/stores/conftest.py: change that file instead.
+"""What the tests of stores share: Redis and Valkey, whose stores are alike."""
+
+from importlib import import_module
+
+import pytest
+from redis import Redis as Raw
+
+
+class Family:
+    """One of the two: its store, its client, and the session's server."""
+
+    def __init__(self, name, shared):
+        driver = import_module(f"kv_core.sync._drivers.{name}")
+        self.name, self.shared = name, shared
+        self.library = driver.LIBRARY
+        self.client = getattr(driver, name.capitalize())
+        self.store = getattr(import_module(f"kv_core.sync.stores.{name}"), f"{name.capitalize()}Store")
+
+    def raw(self, url):
+        """Return a plain client; redis-py serves for both."""
+        return Raw.from_url(f"redis{url.removeprefix('valkey')}" if url.startswith("valkey") else url)
+
+
+@pytest.fixture(scope="module", params=["redis", "valkey"])
+def family(request):
+    return Family(request.param, request.getfixturevalue(f"{request.param}_server"))
+
+
+@pytest.fixture
+def own(request, family):
+    """A server that the test has for itself."""
+    return request.getfixturevalue(f"own_{family.name}")
+
+
+@pytest.fixture
+def start_server(request, family):
+    """A function that starts further ones."""
+    return request.getfixturevalue(f"start_{family.name}")
