@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
 from typing_extensions import override
 
-from kv_core.address import check_keys
+from kv_core.address import check_key, check_keys
 from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.wrappers.base import BaseWrapper
-from kv_core.capabilities import OPERATIONS, Operation, unsupported
+from kv_core.capabilities import ALL, OPERATIONS, Operation, unsupported
 from kv_core.entry import Revision
 from kv_core.ttl import KEEP, KeptTTL, TTLs
 
@@ -33,7 +33,9 @@ class Call(Generic[T]):
     options: dict[str, Any] = field(default_factory=dict[str, Any])
 
     async def __call__(self, store: AsyncKeyValue) -> T:
-        """Make the operation on *store*."""
+        """Make the operation on *store*; a `CallWrapper` that does not override it takes this call as it is."""
+        if self.name in getattr(store, "_plain", ()):
+            return await cast("CallWrapper", store)._around(self)  # pyright: ignore[reportPrivateUsage] - of this module
         operation = getattr(store, self.name, None)
         if operation is None:
             raise unsupported(store, self.name)
@@ -82,6 +84,14 @@ class CallWrapper(BaseWrapper):
     `iter_keys` goes to the wrapped store as it is, since it is many calls.
     """
 
+    _plain: ClassVar[frozenset[str]] = frozenset()
+    """The operations that a subclass leaves as they are here."""
+
+    @override
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._plain = frozenset(name for name in ALL if getattr(cls, name) is getattr(CallWrapper, name))
+
     async def _around(self, call: Call[T]) -> T:
         """Make *call*, or do something else in its place."""
         return await call(self.key_value)
@@ -90,6 +100,9 @@ class CallWrapper(BaseWrapper):
         """Return the collection and key of everything that *call* is about, checked, each once."""
         collection = self._resolve(call.collection)
         keys = call.keys
+        if not call.operation.bulk and keys:
+            check_key(keys[0])
+            return [(collection, keys[0])]
         check_keys(keys)
         return [(collection, key) for key in dict.fromkeys(keys)]
 

@@ -173,9 +173,10 @@ class FallbackWrapper(CallWrapper):
             return
         if not all(map(self._overlaps.alone, addresses)):
             return
-        put = Call[None]("put_many" if call.operation.bulk else "put", call.arguments[:2], call.options)
+        options = {"collection": addresses[0][0], "ttl": ttl}
+        put: Call[None] = Call("put_many" if call.operation.bulk else "put", call.arguments[:2], options)
         try:
-            await _placed(put, addresses)(self.fallback)
+            await put(self.fallback)
         except BaseException as error:
             if not (isinstance(error, BaseKeyValueError) and error.outcome == "not_applied"):
                 self._overlaps.distrust(addresses)  # it may land yet, perhaps after a later one

@@ -108,6 +108,27 @@ async def test_every_deletion_goes_through_delete():
     assert "delete_if_unchanged" not in capabilities(stack)
 
 
+async def test_what_a_call_wrapper_overrides_besides_is_not_passed_by():
+    """A call that comes from a call wrapper outside goes through the method that one inside overrides, and its kind."""
+
+    class Deaf(Calls):
+        async def get(self, key, *, collection=None):
+            return None
+
+    class Deafer(Deaf):
+        pass
+
+    for kind in (Deaf, Deafer):
+        store = MemoryStore()
+        stack = Calls(kind(Calls(store)))
+        await stack.put("key", {})
+
+        assert await store.get("key") == {}
+        assert await stack.get("key") is None
+        assert await stack.get_many(["key"]) == [None]
+        assert await stack.ttl("key") == (None, None)
+
+
 async def test_a_wrapper_of_a_wrapper_answers_too(marking):
     """The rule holds for subclasses of wrappers that define everything, and for a method that a mixin brings."""
 
