@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import sqlite3
 import tempfile
-import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -114,7 +112,7 @@ def read_value(directory: Path, mode: int, filename: str | bytes | None, value: 
             return value.encode()
     elif mode in _FILES and filename is not None:
         try:
-            path = _inside(directory, filename)
+            path = _file_inside(directory, filename)
             if path.is_file():
                 return path.read_bytes()
         except (OSError, ValueError) as error:
@@ -126,17 +124,32 @@ def read_value(directory: Path, mode: int, filename: str | bytes | None, value: 
 def remove_file(directory: Path, filename: str | bytes) -> None:
     """Delete a value file, if it lies in the directory and is still there."""
     with suppress(OSError, ValueError):
-        path = _inside(directory, filename)
+        path = _file_inside(directory, filename)
         path.unlink()
         path.parent.rmdir()  # refuses unless nothing is left in it
         path.parent.parent.rmdir()
 
 
-def _inside(directory: Path, filename: str | bytes) -> Path:
-    root = directory.resolve()
-    path = (root / os.fsdecode(filename)).resolve()
-    if root not in path.parents or path.name.startswith(DBNAME):
-        raise PathSecurityError("A value's file lies outside the store's directory; it was not touched.")
+def _file_inside(directory: Path, filename: str | bytes) -> Path:
+    path = inside(directory, os.fsdecode(filename))
+    if path.name.startswith(DBNAME):
+        raise PathSecurityError("A value's file bears the database's name; it was not touched.")
+    return path
+
+
+def inside(directory: Path, name: str) -> Path:
+    """Return the path of a file in *directory*, links resolved.
+
+    Raises:
+        PathSecurityError: It lies elsewhere.
+    """
+    try:
+        root = directory.resolve()
+        path = (root / name).resolve()
+    except RuntimeError as error:
+        raise PathSecurityError(f"{name!r} is a link that leads to itself.") from error
+    if root not in path.parents:
+        raise PathSecurityError(f"{name!r} leads out of the store's directory {directory}; it was not touched.")
     return path
 
 
@@ -148,27 +161,27 @@ class Connection(sqlite3.Connection):
 
     Attributes:
         directory: Where the database lies.
+        max_size: Beyond this size, in bytes, the entries written first are dropped.
         files: Value files to delete when the transaction has been committed.
         joined: A transaction is open, and what is done is part of it.
-        turn: Held while the connection is used, so that it is not closed meanwhile.
     """
 
-    def __init__(self, directory: Path) -> None:
-        path = f"{(directory / DBNAME).as_uri()}?mode=rw"  # never made by merely connecting
+    def __init__(self, directory: Path, *, max_size: int | None = None, uri: str | None = None) -> None:
+        path = uri or f"{(directory / DBNAME).as_uri()}?mode=rw"  # never made by merely connecting
         super().__init__(path, timeout=0, isolation_level=None, check_same_thread=False, uri=True)
         self.text_factory = bytes  # what is damaged or planted need not be UTF-8
         self.directory = directory
+        self.max_size = max_size
         self.files: list[str | bytes] = []
         self.joined = False
-        self.turn = threading.RLock()
 
 
-def connect(directory: Path, *, evicts: bool = False) -> Connection:
+def connect(directory: Path, *, max_size: int | None = None) -> Connection:
     """Open the database in *directory*; make both, for this user alone, if there is neither.
 
     Args:
         directory: Where it lies; absolute.
-        evicts: Entries will be dropped in the order in which they were written.
+        max_size: Beyond this size, in bytes, the entries written first are dropped.
 
     Raises:
         StoreSetupError: What is there is not a database of diskcache, or not all of it.
@@ -176,14 +189,14 @@ def connect(directory: Path, *, evicts: bool = False) -> Connection:
         sqlite3.Error: The database is locked, damaged, or may not be opened.
     """
     _prepare(directory)
-    connection = Connection(directory)
+    connection = Connection(directory, max_size=max_size)
     try:
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA synchronous = NORMAL")
         _check_tables(connection)
         if connection.execute("PRAGMA journal_mode").fetchone() != (b"wal",):
             connection.execute("PRAGMA journal_mode = WAL")
-        if evicts:
+        if max_size is not None:
             connection.execute("CREATE INDEX IF NOT EXISTS Cache_store_time ON Cache (store_time)")
     except sqlite3.DatabaseError as error:
         connection.close()
@@ -193,6 +206,14 @@ def connect(directory: Path, *, evicts: bool = False) -> Connection:
     except BaseException:
         connection.close()
         raise
+    return connection
+
+
+def empty() -> Connection:
+    """Return a database in memory without entries, which answers for one that is not there."""
+    connection = Connection(Path(), uri="file::memory:")
+    for table, columns in _COLUMNS.items():
+        connection.execute(f"CREATE TABLE {table} ({', '.join(sorted(columns))})")
     return connection
 
 
@@ -217,14 +238,29 @@ def _prepare(directory: Path) -> None:
 def _create(directory: Path) -> None:
     """Make an empty database elsewhere, and put it in its place in one step, unless another process did."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=".new-", dir=directory))
+    descriptor, new = tempfile.mkstemp(prefix=".new-", dir=directory)  # SQLite gives the log and its index its mode
     try:
-        Cache(str(new), disk=BytesDisk, **_SETTINGS).close()
-        (new / DBNAME).chmod(0o600)  # SQLite gives the log and its index the same mode
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(_new_database(directory))
+            file.flush()
+            os.fsync(descriptor)
         with suppress(FileExistsError):
-            os.link(new / DBNAME, directory / DBNAME)
+            os.link(new, directory / DBNAME)
     finally:
-        shutil.rmtree(new, ignore_errors=True)
+        Path(new).unlink()
+
+
+_new: bytes | None = None
+
+
+def _new_database(directory: Path) -> bytes:
+    """Return an empty database as diskcache makes it, which takes it long enough to do it once a process."""
+    global _new  # noqa: PLW0603 - the same for all
+    if _new is None:
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=directory) as folder:
+            Cache(folder, disk=BytesDisk, **_SETTINGS).close()
+            _new = Path(folder, DBNAME).read_bytes()
+    return _new
 
 
 def _check_tables(connection: Connection) -> None:
@@ -239,15 +275,15 @@ def _check_tables(connection: Connection) -> None:
         )
 
 
-def directory_of(cache: object) -> tuple[Path, int | None]:
-    """Return where a user's `Cache` lies, and from how many bytes on it evicts.
+def directory_of(cache: object, option: str = "disk_cache") -> tuple[Path, int | None]:
+    """Return where a user's `Cache` lies, and from how many bytes on it evicts; *option* is where it came from.
 
     Raises:
         ConfigurationError: It is not a `Cache`, or its `Disk` may load pickles.
     """
     if not isinstance(cache, Cache) or not isinstance(cache.disk, BytesDisk):
         raise ConfigurationError(
-            "disk_cache is a diskcache Cache whose disk is kv_core.disk_format.BytesDisk, because the stock Disk "
+            f"{option} gives a diskcache Cache whose disk is kv_core.disk_format.BytesDisk, because the stock Disk "
             "loads pickles: Cache(directory, disk=BytesDisk, disk_min_file_size=IN_DATABASE)."
         )
     settings: Any = cache

@@ -83,18 +83,15 @@ _TABLE_SIZE: Final = 10_000
 class DiskTable:
     """The rows of one store; its methods are jobs for the thread that has the connection."""
 
-    def __init__(self, clock: Clock, *, max_size: int | None = None, limit: int | None = None) -> None:
+    def __init__(self, clock: Clock, *, limit: int | None = None) -> None:
         """Remember what is evicted.
 
         Args:
             clock: By which entries end.
-            max_size: The size of the database in bytes, beyond which the entries written first are dropped.
             limit: How many entries a collection may have.
         """
         self._clock = clock
-        self._max_size = max_size
         self._limit = limit
-        self._evicts = max_size is not None or limit is not None
         self._room: dict[str, int] = {}
         self._writes = 0
 
@@ -159,7 +156,7 @@ class DiskTable:
         self._writes += 1
         tidy = not self._writes % _TIDY_EVERY
         expires_at = None if ttl is None else expiry(self._clock.now(), ttl)
-        if not self._evicts and not tidy:
+        if self._limit is None and connection.max_size is None and not tidy:
             row = _row(address.encode(collection, key), data, expires_at)
             if connection.execute(_WRITE_UNLESS_FILE, row).rowcount:
                 return True
@@ -219,8 +216,8 @@ class DiskTable:
         connection.execute(_WRITE, _row(name, written.data, written.expires_at))
         if self._limit is not None and row is None:
             self._count(connection, collection, name, self._limit)
-        if self._max_size is not None:
-            self._shrink(connection, name, self._max_size)
+        if connection.max_size is not None:
+            self._shrink(connection, name, connection.max_size)
 
     def _drop(self, connection: Connection, collection: str, key: str) -> None:
         name = address.encode(collection, key)

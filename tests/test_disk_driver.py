@@ -85,7 +85,7 @@ async def test_a_failing_batch_is_undone_and_done_singly(tmp_path):
             return await store.increment("counter", 1)
 
         async def fail():
-            return await store._client.write(broken)
+            return await store._client.write("", False, broken)
 
         answers = await asyncio.gather(
             *[fail() if number == 7 else count() for number in range(20)], return_exceptions=True
@@ -217,7 +217,7 @@ def test_connections_of_ended_threads_are_closed(tmp_path):
         thread = threading.Thread(target=store.put, args=(f"key{number}", {"n": number}))
         thread.start()
         thread.join()
-    assert len(store._client._connections) <= 2
+    assert len(store._client._open) <= 2
     go_on, done = threading.Event(), threading.Event()
 
     def stay():

@@ -1,7 +1,7 @@
-"""Two threads that work on a disk store's database. The twin is `kv_core/sync/_drivers/disk.py`.
+"""Two threads that work on a disk store's databases. The twin is `kv_core/sync/_drivers/disk.py`.
 
 One reads and one writes, so that a lock which another process holds stops no reads. Jobs queue up; all that wait are
-done at once, writes in one transaction, and their answers come back in one wake-up of each event loop.
+done at once, writes to one database in one transaction, and their answers come back in one wake-up of each event loop.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -22,7 +21,8 @@ from typing import Any, Final, TypeVar
 from typing_extensions import override
 
 from kv_core.deadline import left
-from kv_core.disk_format import Connection, connect, patiently, transaction
+from kv_core.disk_databases import Connect, Databases
+from kv_core.disk_format import Connection, patiently, transaction
 from kv_core.errors import BaseKeyValueError, StoreClosedError
 
 T = TypeVar("T")
@@ -34,12 +34,12 @@ _MARGIN: Final = 0.02
 
 
 class Client:
-    """A disk store's database, which two threads use for all event loops of the process."""
+    """A disk store's databases, which two threads use for all event loops of the process."""
 
-    def __init__(self, directory: Path, timeout: float, *, evicts: bool) -> None:
-        self._directory = directory
+    def __init__(self, connect: Connect, timeout: float, *, most: int = 1) -> None:
+        self._connect = connect
         self._timeout = timeout
-        self._evicts = evicts
+        self._most = most
         self._closed = False
         self._begin()
         _live.add(self)
@@ -48,27 +48,27 @@ class Client:
         self._lock = threading.Lock()
         self._workers: dict[type[_Worker], _Worker] = {}
 
-    def read(self, job: Callable[..., T], *args: Any) -> Coroutine[Any, Any, T]:
+    def read(self, place: str, job: Callable[..., T], *args: Any) -> Coroutine[Any, Any, T]:
         """Do a job that changes nothing.
 
         Raises:
             TimeoutError: It did not end in time.
         """
-        return self._ask(_Worker, job, args)
+        return self._ask(_Worker, place, False, job, args)
 
-    def write(self, job: Callable[..., T], *args: Any) -> Coroutine[Any, Any, T]:
-        """Do a job that may change something.
+    def write(self, place: str, make: bool, job: Callable[..., T], *args: Any) -> Coroutine[Any, Any, T]:
+        """Do a job that may change something; *make* the database if there is none.
 
         Raises:
             TimeoutError: It did not end in time.
         """
-        return self._ask(_Writer, job, args)
+        return self._ask(_Writer, place, make, job, args)
 
-    async def _ask(self, kind: type[_Worker], fn: Callable[..., T], args: tuple[Any, ...]) -> T:
+    async def _ask(self, kind: type[_Worker], place: str, make: bool, fn: Callable[..., T], args: tuple[Any, ...]) -> T:
         seconds = left(self._timeout)
         worker = self._workers.get(kind) or self._start(kind)
         loop = asyncio.get_running_loop()
-        job = _Job(loop, monotonic() + seconds, fn, args)
+        job = _Job(loop, monotonic() + seconds, place, make, fn, args)
         answer: T
         if seconds < self._timeout:  # a deadline of this call's own
             timer = loop.call_later(seconds, job.expire)
@@ -88,7 +88,7 @@ class Client:
             if self._closed:
                 raise _was_closed()
             if kind not in self._workers:
-                worker = kind(self._directory, evicts=self._evicts)
+                worker = kind(Databases(self._connect, self._most))
                 worker.finalizer = weakref.finalize(self, worker.stop)
                 self._workers[kind] = worker
             return self._workers[kind]
@@ -99,7 +99,7 @@ class Client:
             self._closed = True
             workers = list(self._workers.values())
         loop = asyncio.get_running_loop()
-        ends = [_Job(loop, 0.0, _nothing, ()) for _ in workers]
+        ends = [_Job(loop, 0.0, "", False, _nothing, ()) for _ in workers]
         for worker, end in zip(workers, ends, strict=True):
             worker.stop(end)
         if ends:
@@ -116,21 +116,29 @@ class Client:
         """Leave the threads to the parent, as a child does after a fork."""
         for worker in self.workers():
             worker.finalizer.detach()
-            _graves.append(worker)  # closing its connection would touch the parent's locks
+            _graves.append(worker)  # closing its connections would touch the parent's locks
         self._begin()
 
 
 class _Job:
     """Something to do for a caller who waits in an event loop."""
 
-    __slots__ = ("args", "begun", "end", "error", "expired", "fn", "future", "loop", "result")
+    __slots__ = ("args", "begun", "end", "error", "expired", "fn", "future", "loop", "make", "place", "result")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, end: float, fn: Callable[..., Any], args: tuple[Any, ...]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        end: float,
+        place: str,
+        make: bool,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
     ) -> None:
         self.loop = loop
         self.future: asyncio.Future[Any] = loop.create_future()
         self.end = end
+        self.place = place
+        self.make = make
         self.fn = fn
         self.args = args
         self.begun = self.expired = False
@@ -182,19 +190,17 @@ class _Watch:
 
 
 class _Worker:
-    """A thread with a connection, which does jobs one after the other."""
+    """A thread with connections, which does jobs one after the other."""
 
     finalizer: weakref.finalize[..., Any]
     name = "kv-disk-reader"
 
-    def __init__(self, directory: Path, *, evicts: bool) -> None:
-        self._directory = directory
-        self._evicts = evicts
+    def __init__(self, databases: Databases) -> None:
+        self._databases = databases
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._gate = threading.Lock()
         self._stopped = False
-        self._connection: Connection | None = None
-        self.turn = threading.Lock()
+        self.turn = databases.turn
         self.watches: dict[asyncio.AbstractEventLoop, _Watch] = {}
         self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         self.thread.start()
@@ -233,8 +239,8 @@ class _Worker:
             batch = [job for job in jobs if job is not None and job.begin()]
             with self.turn:
                 self._work(batch)
-                if ends and self._connection is not None:
-                    self._connection.close()
+                if ends:
+                    self._databases.close()
             _deliver(batch)
 
     def _work(self, batch: list[_Job]) -> None:
@@ -253,21 +259,26 @@ class _Worker:
             raise TimeoutError  # nobody waits any more
 
     def _do(self, job: _Job) -> None:
-        job.do(self._open())
+        job.do(self._open(job.place, job.make))
 
-    def _open(self) -> Connection:
-        if self._connection is None:
-            self._connection = connect(self._directory, evicts=self._evicts)
-        return self._connection
+    def _open(self, place: str, make: bool) -> Connection:
+        return self._databases.get(place) or self._databases.open(place, make)
 
 
 class _Writer(_Worker):
-    """A thread that does the jobs of a batch in one transaction."""
+    """A thread that does the jobs of a batch in one transaction for each database."""
 
     name = "kv-disk-writer"
 
     @override
     def _work(self, batch: list[_Job]) -> None:
+        by_place: dict[str, list[_Job]] = {}
+        for job in batch:
+            by_place.setdefault(job.place, []).append(job)
+        for jobs in by_place.values():
+            self._work_in_one(jobs)
+
+    def _work_in_one(self, batch: list[_Job]) -> None:
         if len(batch) > 1:
             try:
                 until = min(job.end for job in batch) - _MARGIN
@@ -280,7 +291,7 @@ class _Writer(_Worker):
         super()._work(batch)
 
     def _do_together(self, batch: list[_Job]) -> None:
-        connection = self._open()
+        connection = self._open(batch[0].place, any(job.make for job in batch))
         with transaction(connection):
             for job in batch:
                 before = connection.total_changes
@@ -320,18 +331,18 @@ def _was_closed() -> StoreClosedError:
 
 _live: weakref.WeakSet[Client] = weakref.WeakSet()
 _graves: list[object] = []
-_held: list[threading.Lock] = []
+_held: list[_Worker] = []
 
 
 def _before_fork() -> None:
     """Wait until no thread is inside SQLite, whose own locks the child could never release."""
     for client in list(_live):
-        _held.extend(worker.turn for worker in client.workers() if worker.turn.acquire(timeout=0.2))
+        _held.extend(worker for worker in client.workers() if worker.turn.acquire(timeout=0.2))
 
 
 def _after_fork_in_parent() -> None:
     while _held:
-        _held.pop().release()
+        _held.pop().turn.release()
 
 
 def _after_fork_in_child() -> None:

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
 
 from typing_extensions import override
 
-from kv_core import codec, counter
-from kv_core.aio._drivers.disk import Client
-from kv_core.aio._runtime import Op
-from kv_core.aio.stores._backend import DEFAULT_COLLECTION, Write
-from kv_core.aio.stores.base import BaseStore
+from kv_core.aio.stores._backend import DEFAULT_COLLECTION
+from kv_core.aio.stores._disk import DiskBase
 from kv_core.checks import whole
+from kv_core.disk_databases import absolute, at_one_place
 from kv_core.disk_format import directory_of
-from kv_core.disk_table import Action, Decision, DiskTable, Found, Written, translate
-from kv_core.entry import Revision
-from kv_core.errors import BaseKeyValueError, ConfigurationError
-from kv_core.ttl import KEEP, SYSTEM_CLOCK, Clock, Keep, KeptTTL, When, expiry
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from kv_core.errors import ConfigurationError
+from kv_core.ttl import SYSTEM_CLOCK, Clock
 
 
-class DiskStore(BaseStore):
+class DiskStore(DiskBase):
     """A store in one SQLite database, laid out as diskcache's, which any number of threads and processes may share.
 
     An acknowledged write survives the end of the process, however it ends. The database has a write-ahead log and
@@ -69,155 +59,37 @@ class DiskStore(BaseStore):
         Raises:
             ConfigurationError: An option is out of range, or two contradict each other.
         """
-        super().__init__(
-            default_collection=default_collection, timeout=timeout, max_entry_size=max_entry_size, _clock=_clock
-        )
         if (directory is None) == (disk_cache is None):
             raise ConfigurationError("DiskStore takes directory= or disk_cache=, and needs one of them.")
         if max_size is not None:
             whole(max_size, "DiskStore: max_size (bytes)")
-        if max_entries_per_collection is not None:
-            whole(max_entries_per_collection, "DiskStore: max_entries_per_collection")
         if directory is not None:
-            where = _absolute(directory)
-        else:
-            if max_size is not None:
-                raise ConfigurationError("DiskStore: a disk_cache has its own size_limit; leave max_size out.")
+            where = absolute(directory, "DiskStore")
+        elif max_size is None:
             where, max_size = directory_of(disk_cache)
-        self._directory = where
-        self._table = DiskTable(_clock, max_size=max_size, limit=max_entries_per_collection)
-        self._client = Client(where, self._timeout, evicts=max_size is not None)
+        else:
+            raise ConfigurationError("DiskStore: a disk_cache has its own size_limit; leave max_size out.")
+        super().__init__(
+            at_one_place(where, max_size),
+            max_entries_per_collection=max_entries_per_collection,
+            default_collection=default_collection,
+            timeout=timeout,
+            max_entry_size=max_entry_size,
+            _clock=_clock,
+        )
 
     @override
-    async def _call(
-        self, collection: str | None, key: str | None, fn: Op[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        try:
-            return await fn(*args, **kwargs)  # the client keeps the timeout, so no other timer is needed
-        except Exception as error:
-            named = self._about(error, collection, key)
-            if named is error:
-                raise
-            raise named from error
-
-    async def _do(self, collection: str | None, key: str | None, job: Callable[..., T], *args: Any) -> T:
-        return await self._call(collection, key, self._client.write, job, *args)
-
-    @override
-    async def _read(self, collection: str, key: str) -> bytes | None:
-        return await self._call(collection, key, self._client.read, self._table.read, collection, key)
-
-    @override
-    async def _read_many(self, collection: str, keys: Sequence[str]) -> list[bytes | None]:
-        return await self._call(collection, None, self._client.read, self._table.read_many, collection, keys)
-
-    @override
-    async def _write(self, collection: str, key: str, data: bytes, ttl: float | None, when: When) -> bool:
-        if when == "always":
-            return await self._do(collection, key, self._table.put, collection, key, data, ttl)
-        return await self._do(collection, key, self._table.put_if, collection, key, data, ttl, when == "present")
-
-    @override
-    async def _write_many(self, collection: str, writes: Sequence[Write]) -> None:
-        await self._do(collection, None, self._table.put_many, collection, writes)
-
-    @override
-    async def _remove(self, collection: str, key: str) -> bool:
-        return bool(await self._do(collection, key, self._table.remove_many, collection, (key,)))
-
-    @override
-    async def _remove_many(self, collection: str, keys: Sequence[str]) -> int:
-        return await self._do(collection, None, self._table.remove_many, collection, keys)
-
-    async def _change(self, collection: str, key: str, decide: Callable[[Found | None], Decision[T]]) -> T:
-        answer: T = await self._do(collection, key, self._table.change, collection, key, decide)
-        return answer
-
-    @override
-    async def _swap(self, collection: str, key: str, token: Any, data: bytes | None, ttl: KeptTTL) -> bool:
-        def decide(found: Found | None) -> Decision[bool]:
-            if found is None or codec.fingerprint(found.data) != token:
-                return False, Action.LEAVE
-            if data is None:
-                return True, Action.DROP
-            ends = found.entry.expires_at if isinstance(ttl, Keep) else expiry(self._clock.now(), ttl)
-            return True, Written(data, ends)
-
-        return await self._change(collection, key, decide)
-
-    @override
-    async def _touch(self, collection: str, key: str, ttl: float | None) -> bool:
-        def decide(found: Found | None) -> Decision[bool]:
-            if found is None:
-                return False, Action.LEAVE
-            data = self._dump(collection, key, found.entry.value, ttl)
-            return True, Written(data, expiry(self._clock.now(), ttl))
-
-        return await self._change(collection, key, decide)
-
-    @override
-    async def _increment(self, collection: str, key: str, amount: int, first: int | None, ttl: float | None) -> int:
-        def decide(found: Found | None) -> Decision[int]:
-            if found is None:
-                if first is None:
-                    raise counter.missing(collection, key)
-                data = self._dump(collection, key, {"value": first}, ttl)
-                return first, Written(data, expiry(self._clock.now(), ttl))
-            ends = found.entry.expires_at
-            total = counter.add(counter.number_in(found.entry.value, collection, key), amount, collection, key)
-            data = self._dump(collection, key, {"value": total}, KEEP, Revision("", ends))
-            return total, Written(data, ends)
-
-        return await self._change(collection, key, decide)
-
-    @override
-    async def _page(self, collection: str, cursor: Any, size: int) -> tuple[list[str], Any]:
-        return await self._call(collection, None, self._client.read, self._table.page, collection, cursor, size)
+    def _database(self, collection: str) -> str:
+        return ""  # there is one for all
 
     @override
     async def _collections(self) -> list[str]:
-        found: list[str] = []
-        cursor: bytes | None = b""
-        while cursor is not None:
-            names, cursor = await self._call(None, None, self._client.read, self._table.collections, cursor)
-            found += names
-        return found
+        return await self._collections_in("")
 
     @override
     async def _clear(self, collection: str | None) -> bool:
-        found, cursor = await self._do(collection, None, self._table.clear, collection, None)
-        while cursor is not None:
-            more, cursor = await self._do(collection, None, self._table.clear, collection, cursor)
-            found = found or more
-        return found
+        return await self._clear_in("", collection)
 
     @override
     async def _cull(self) -> int:
-        culled = last = await self._do(None, None, self._table.cull)
-        while last:
-            last = await self._do(None, None, self._table.cull)
-            culled += last
-        return culled
-
-    @override
-    async def _ping(self) -> None:
-        await self._call(None, None, self._client.read, self._table.ping)
-
-    @override
-    async def _release(self) -> None:
-        await self._client.close()
-
-    @override
-    def _translate(self, error: Exception) -> BaseKeyValueError:
-        return translate(error, type(self).__name__)
-
-
-def _absolute(directory: str | os.PathLike[str]) -> Path:
-    try:
-        text = os.fspath(directory)
-        path = Path(text).expanduser().absolute()
-    except (TypeError, RuntimeError) as error:  # not a path, or no home
-        raise ConfigurationError(f"DiskStore: directory is the path of a directory, not {directory!r}.") from error
-    if not text or "\0" in text:
-        raise ConfigurationError(f"DiskStore: directory is the path of a directory, not {directory!r}.")
-    return path
+        return await self._cull_in("")

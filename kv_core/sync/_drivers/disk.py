@@ -1,4 +1,4 @@
-"""One connection to a disk store's database for each thread. The twin is `kv_core/aio/_drivers/disk.py`."""
+"""Connections to a disk store's databases, its own for each thread. The twin is `kv_core/aio/_drivers/disk.py`."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
 
 from kv_core.deadline import left
-from kv_core.disk_format import Connection, connect, patiently
+from kv_core.disk_databases import Connect, Databases
+from kv_core.disk_format import patiently
 from kv_core.errors import StoreClosedError
 
 T = TypeVar("T")
 
 
 class Client:
-    """A disk store's database, which each thread uses through a connection of its own."""
+    """A disk store's databases, which each thread uses through connections of its own."""
 
-    def __init__(self, directory: Path, timeout: float, *, evicts: bool) -> None:
-        self._directory = directory
+    def __init__(self, connect: Connect, timeout: float, *, most: int = 1) -> None:
+        self._connect = connect
         self._timeout = timeout
-        self._evicts = evicts
+        self._most = most
         self._closed = False
         self._begin()
         _live.add(self)
@@ -31,59 +31,60 @@ class Client:
     def _begin(self) -> None:
         self._own = threading.local()
         self._lock = threading.Lock()
-        self._connections: dict[Connection, threading.Thread] = {}
-        self._finalizer = weakref.finalize(self, _close, self._connections)
+        self._open: dict[threading.Thread, Databases] = {}
+        self._finalizer = weakref.finalize(self, _close, self._open)
 
-    def read(self, job: Callable[..., T], *args: Any) -> T:
+    def read(self, place: str, job: Callable[..., T], *args: Any) -> T:
         """Do a job that changes nothing."""
-        return self.write(job, *args)
+        return self.write(place, False, job, *args)
 
-    def write(self, job: Callable[..., T], *args: Any) -> T:
-        """Do a job that may change something."""
+    def write(self, place: str, make: bool, job: Callable[..., T], *args: Any) -> T:
+        """Do a job that may change something; *make* the database if there is none."""
         until = monotonic() + left(self._timeout)
-        connection: Connection = getattr(self._own, "connection", None) or self._open(until)
-        with connection.turn:
+        try:
+            databases: Databases = self._own.databases
+        except AttributeError:
+            databases = self._join()
+        with databases.turn:
             self._check()
+            connection = databases.get(place) or patiently(until, self._check, databases.open, place, make)
             return patiently(until, self._check, job, connection, *args)
 
     def _check(self) -> None:
         if self._closed:
             raise StoreClosedError("The store was closed; make a new one.")
 
-    def _open(self, until: float) -> Connection:
-        connection = patiently(until, self._check, connect, self._directory, evicts=self._evicts)
+    def _join(self) -> Databases:
+        """Return the databases of this thread, which may be new, and close those of threads that have ended."""
+        thread = threading.current_thread()
         with self._lock:
-            ended = [known for known, thread in self._connections.items() if not thread.is_alive()]
-            for known in ended:
-                del self._connections[known]
-                known.close()
-            self._connections[connection] = threading.current_thread()
-        self._own.connection = connection
-        if self._closed:
-            _close(self._connections)
-        return connection
+            for ended in [known for known in self._open if not known.is_alive()]:
+                self._open.pop(ended).close()
+            databases = self._open.setdefault(thread, Databases(self._connect, self._most))
+        self._own.databases = databases
+        return databases
 
     def close(self) -> None:
         """Close the connections of all threads, when they have ended what they are doing."""
         self._closed = True
         with self._lock:
-            _close(self._connections, self._timeout)
+            _close(self._open, self._timeout)
 
     def forget(self) -> None:
         """Drop the connections without closing them, as a child does with its parent's after a fork."""
         self._finalizer.detach()
-        _graves.append((self._connections, self._own))  # closing them would touch the parent's locks
+        _graves.append((self._open, self._own))  # closing them would touch the parent's locks
         self._begin()
 
 
-def _close(connections: dict[Connection, threading.Thread], seconds: float = 0.1) -> None:
-    while connections:
-        connection, _ = connections.popitem()
-        if connection.turn.acquire(timeout=seconds):
+def _close(databases: dict[threading.Thread, Databases], seconds: float = 0.1) -> None:
+    while databases:
+        _, own = databases.popitem()
+        if own.turn.acquire(timeout=seconds):
             try:
-                connection.close()
+                own.close()
             finally:
-                connection.turn.release()
+                own.turn.release()
 
 
 _live: weakref.WeakSet[Client] = weakref.WeakSet()
