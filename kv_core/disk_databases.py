@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from kv_core.address import shorten
-from kv_core.disk_format import DBNAME, Connection, connect, directory_of, empty, inside
+from kv_core.disk_format import DATABASE, Connection, connect, directory_of, empty, inside
 from kv_core.errors import ConfigurationError
 
 Connect: TypeAlias = Callable[[str, bool], Connection | None]
@@ -85,7 +85,7 @@ def below(base: Path, max_size: int | None) -> Connect:
     """
 
     def open_below(place: str, make: bool) -> Connection | None:
-        inside(base, f"{place}/{DBNAME}")
+        inside(base, f"{place}/{DATABASE}")
         if make:
             base.mkdir(mode=0o700, parents=True, exist_ok=True)
         elif not _is_there(base / place):
@@ -112,7 +112,7 @@ def made_by(factory: Callable[[str], Any]) -> Connect:
 
 def _is_there(directory: Path) -> bool:
     try:
-        return any(name.startswith(DBNAME) for name in os.listdir(directory))  # noqa: PTH208 - names are enough
+        return any(name.startswith(DATABASE) for name in os.listdir(directory))  # noqa: PTH208 - names are enough
     except FileNotFoundError:
         return False
 

@@ -41,6 +41,8 @@ T = TypeVar("T")
 IN_DATABASE: Final = 2**31 - 1
 """As `disk_min_file_size`: every value stays in the database, so none can be lost or orphaned beside it."""
 RAW: Final[int] = MODE_RAW
+DATABASE: Final[str] = DBNAME
+"""What the database is called in its directory; its log's name and the index's begin with it."""
 
 _FILES: Final = (MODE_BINARY, MODE_TEXT)
 _COLUMNS: Final = {
@@ -132,7 +134,7 @@ def remove_file(directory: Path, filename: str | bytes) -> None:
 
 def _file_inside(directory: Path, filename: str | bytes) -> Path:
     path = inside(directory, os.fsdecode(filename))
-    if path.name.startswith(DBNAME):
+    if path.name.startswith(DATABASE):
         raise PathSecurityError("A value's file bears the database's name; it was not touched.")
     return path
 
@@ -167,7 +169,7 @@ class Connection(sqlite3.Connection):
     """
 
     def __init__(self, directory: Path, *, max_size: int | None = None, uri: str | None = None) -> None:
-        path = uri or f"{(directory / DBNAME).as_uri()}?mode=rw"  # never made by merely connecting
+        path = uri or f"{(directory / DATABASE).as_uri()}?mode=rw"  # never made by merely connecting
         super().__init__(path, timeout=0, isolation_level=None, check_same_thread=False, uri=True)
         self.text_factory = bytes  # what is damaged or planted need not be UTF-8
         self.directory = directory
@@ -201,7 +203,7 @@ def connect(directory: Path, *, max_size: int | None = None) -> Connection:
     except sqlite3.DatabaseError as error:
         connection.close()
         if primary_code(error) == sqlite3.SQLITE_NOTADB:
-            raise StoreSetupError(f"{directory / DBNAME} is not a database; move it away, or restore it.") from error
+            raise StoreSetupError(f"{directory / DATABASE} is not a database; move it away, or restore it.") from error
         raise
     except BaseException:
         connection.close()
@@ -218,7 +220,7 @@ def empty() -> Connection:
 
 
 def _prepare(directory: Path) -> None:
-    database, log, index = (directory / f"{DBNAME}{suffix}" for suffix in ("", "-wal", "-shm"))
+    database, log, index = (directory / f"{DATABASE}{suffix}" for suffix in ("", "-wal", "-shm"))
     if not database.exists():
         if log.exists() and not database.exists():
             raise StoreSetupError(f"{database} is missing, but its log {log.name} is there; restore or remove both.")
@@ -245,7 +247,7 @@ def _create(directory: Path) -> None:
             file.flush()
             os.fsync(descriptor)
         with suppress(FileExistsError):
-            os.link(new, directory / DBNAME)
+            os.link(new, directory / DATABASE)
     finally:
         Path(new).unlink()
 
@@ -259,7 +261,7 @@ def _new_database(directory: Path) -> bytes:
     if _new is None:
         with tempfile.TemporaryDirectory(prefix=".new-", dir=directory) as folder:
             Cache(folder, disk=BytesDisk, **_SETTINGS).close()
-            _new = Path(folder, DBNAME).read_bytes()
+            _new = Path(folder, DATABASE).read_bytes()
     return _new
 
 
@@ -271,7 +273,7 @@ def _check_tables(connection: Connection) -> None:
     )
     if not complete:
         raise StoreSetupError(
-            f"{connection.directory / DBNAME} is not a database that diskcache 5 made; choose another directory."
+            f"{connection.directory / DATABASE} is not a database that diskcache 5 made; choose another directory."
         )
 
 

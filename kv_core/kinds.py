@@ -12,6 +12,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Final
 
+from kv_core.errors import ConfigurationError
 from kv_core.options import load_object
 from kv_core.url import Location, path_of
 
@@ -53,6 +54,12 @@ def _directory(location: Location) -> dict[str, Any]:
     return {"directory": path_of(location)} if location.address or location.path else {}
 
 
+def _no_place(location: Location) -> dict[str, Any]:
+    if location.address or location.path:
+        raise ConfigurationError(f"{location.scheme}:// has no host and no path, only options, after a question mark.")
+    return {}
+
+
 _FORMS: Final = ("", "s", "+unix", "+cluster", "s+cluster", "+sentinel", "s+sentinel")
 _ELASTICSEARCH = _kind("stores.elasticsearch.ElasticsearchStore")
 _REDIS = _kind("stores.redis.RedisStore")
@@ -60,7 +67,10 @@ _VALKEY = _kind("stores.valkey.ValkeyStore")
 
 STORES: Final = {
     "memory": _kind("stores.memory.MemoryStore", _memory),
+    "simple": _kind("stores.simple.SimpleStore", _no_place),
+    "null": _kind("stores.null.NullStore", _no_place),
     "disk": _kind("stores.disk.DiskStore", _directory),
+    "multi-disk": _kind("stores.multi_disk.MultiDiskStore", _directory),
     "elasticsearch": _ELASTICSEARCH,
     "elasticsearchs": _ELASTICSEARCH,
     "unix": _REDIS,

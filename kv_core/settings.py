@@ -193,7 +193,10 @@ class _Reader:
         if kind.options is None:
             options["url"] = where.url(rest)
         else:
-            options |= kind.options(where)
+            try:
+                options |= kind.options(where)
+            except ConfigurationError as error:
+                self._problem(f"{path}['LOCATION']", error.message)
             for name in rest:
                 self._problem(f"{path}['LOCATION']", f"the option {name!r} is not known.", did_you_mean(name, known))
         options |= self._options(query, known, f"{path}['LOCATION']")

@@ -1,4 +1,4 @@
-"""The entries of simple stores: a dict under a lock, which the twins of both sides share."""
+"""The entries of simple stores: a dict and its lock, which the twins of both sides share."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import threading
 from kv_core.forks import renew_after_fork
 
 
-class SimpleTable(dict[tuple[str, str], bytes]):
-    """Entries' bytes by collection and key.
+class SimpleTable:
+    """Entries' bytes, by collection and key.
 
     Attributes:
-        lock: Held by whoever decides by what is there.
+        entries: The bytes.
+        enough: At how many entries it is worth looking for those that have ended.
+        lock: Held while what is there decides what is written.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        self.entries: dict[tuple[str, str], bytes] = {}
+        self.enough = 64
         self.lock = threading.RLock()
         renew_after_fork(self)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -21,6 +22,7 @@ from uuid import uuid4
 import pytest
 
 from kv_core.capabilities import capabilities
+from kv_core.simple_table import SimpleTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,11 +75,15 @@ class Case:
         return self.load(side)(**self.options(place))
 
 
+TABLES: defaultdict[str, SimpleTable] = defaultdict(SimpleTable)
+
 STORES: dict[str, Case] = {
     case.name: case
     for case in (
         Case("memory", "memory.MemoryStore", lambda place: {"name": place.name}),
+        Case("simple", "simple.SimpleStore", lambda place: {"_shared": TABLES[place.name]}),
         Case("disk", "disk.DiskStore", lambda place: {"directory": place.folder / "disk"}),
+        Case("multi_disk", "multi_disk.MultiDiskStore", lambda place: {"directory": place.folder / "multi_disk"}),
         Case("redis", "redis.RedisStore", lambda place: {"url": f"{place.url}/10"}, server="redis_server"),
         Case("valkey", "valkey.ValkeyStore", lambda place: {"url": f"{place.url}/10"}, server="valkey_server"),
     )

@@ -8,7 +8,7 @@ from servers.redis import Redis, Valkey
 
 __all__ = ["EMBEDDED", "KINDS", "Kind", "NotAvailableError", "Server"]
 
-EMBEDDED = ("memory", "disk")
+EMBEDDED = ("memory", "simple", "null", "disk", "multi_disk")
 """Backends that need no server."""
 
 KINDS: dict[str, Kind] = {

@@ -170,18 +170,20 @@ class DiskBase(BaseStore):
 
     async def _clear_in(self, place: str, collection: str | None) -> bool:
         """Delete a collection, or all of them (None), in a database; return whether there was an entry."""
-        job = self._client.write, place, False, self._table.clear, collection
-        found, cursor = await self._call(collection, None, *job, None)
-        while cursor is not None:
-            more, cursor = await self._call(collection, None, *job, cursor)
-            found = found or more
-        return found
+        found = False
+        cursor: bytes | None = None
+        while True:
+            some, cursor = await self._call(
+                collection, None, self._client.write, place, False, self._table.clear, collection, cursor
+            )
+            found = found or some
+            if cursor is None:
+                return found
 
     async def _cull_in(self, place: str) -> int:
         """Drop the entries of a database that have ended; return how many there were."""
-        culled = last = await self._call(None, None, self._client.write, place, False, self._table.cull)
-        while last:
-            last = await self._call(None, None, self._client.write, place, False, self._table.cull)
+        culled = 0
+        while last := await self._call(None, None, self._client.write, place, False, self._table.cull):
             culled += last
         return culled
 
