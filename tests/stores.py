@@ -86,6 +86,12 @@ STORES: dict[str, Case] = {
         Case("multi_disk", "multi_disk.MultiDiskStore", lambda place: {"directory": place.folder / "multi_disk"}),
         Case("redis", "redis.RedisStore", lambda place: {"url": f"{place.url}/10"}, server="redis_server"),
         Case("valkey", "valkey.ValkeyStore", lambda place: {"url": f"{place.url}/10"}, server="valkey_server"),
+        Case(
+            "elasticsearch",
+            "elasticsearch.ElasticsearchStore",
+            lambda place: {"url": place.url, "index": place.name},
+            server="elasticsearch_server",
+        ),
     )
 }
 """The stores by name."""

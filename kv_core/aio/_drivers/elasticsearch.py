@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from io import BytesIO
 from typing import Any, Final, TypeAlias, TypeVar
 
 from typing_extensions import override
 
+from kv_core.deadline import unsent
 from kv_core.elasticsearch_errors import closed
 from kv_core.elasticsearch_options import Servers, login_of
 from kv_core.errors import ConfigurationError, MissingDependencyError
@@ -77,9 +79,9 @@ class Client:
                     raise
                 await self._log_in()
                 return await request(self._elasticsearch)
-        except Exception as error:
-            if self._closed:
-                raise closed("unknown") from error
+        except (Exception, asyncio.CancelledError) as error:
+            if self._closed and not _cancelled():  # closing a session cancels what waits for its connections
+                raise closed("not_applied" if unsent(error) else "unknown") from error
             raise
 
     async def _log_in(self) -> None:
@@ -93,6 +95,11 @@ class Client:
         """Close the connections; a call that is out ends with StoreClosedError."""
         self._closed = True
         await self._elasticsearch.close()
+
+
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class _Body(BytesIO):
