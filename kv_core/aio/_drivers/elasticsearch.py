@@ -80,7 +80,9 @@ class Client:
                 await self._log_in()
                 return await request(self._elasticsearch)
         except (Exception, asyncio.CancelledError) as error:
-            if self._closed and not _cancelled():  # closing a session cancels what waits for its connections
+            if _cancelled():
+                raise
+            if self._closed:  # which cancels what waits for a connection
                 raise closed("not_applied" if unsent(error) else "unknown") from error
             raise
 
