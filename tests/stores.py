@@ -55,14 +55,12 @@ class Case:
         path: Module and class below `kv_core.<side>.stores`.
         options: What its constructor takes in a place; two stores of one place have the same entries.
         server: The fixture that gives its server, if it has one.
-        before: What to call with a store before it is asked which entries there are.
     """
 
     name: str
     path: str
     options: Callable[[Place], dict[str, Any]]
     server: str | None = None
-    before: Callable[[Any], Any] | None = None
 
     def load(self, side: str) -> type:
         """Return the class of one side."""
@@ -107,22 +105,16 @@ def place_of(case: Case, request: pytest.FixtureRequest, folder: Path) -> Place:
     return Place(folder, request.getfixturevalue(case.server).url if case.server else "")
 
 
-LISTING = {"keys", "iter_keys", "collections", "destroy_collection", "destroy"}
-
-
 class Handle:
     """A store of either side, called alike from code that does not wait."""
 
-    def __init__(self, store: Any, run: Callable[[Any], Any], before: Callable[[Any], Any] | None) -> None:
+    def __init__(self, store: Any, run: Callable[[Any], Any]) -> None:
         self.store = store
         self.can = capabilities(store)
         self._run = run
-        self._before = before
 
     def call(self, operation: str, *arguments: Any, **options: Any) -> Any:
         """Make an operation; what it yields one by one is returned as a list."""
-        if operation in LISTING and self._before is not None:
-            self._wait(self._before(self.store))
         return self._wait(getattr(self.store, operation)(*arguments, **options))
 
     def _wait(self, answer: Any) -> Any:
@@ -141,7 +133,7 @@ async def _listed(answers: Any) -> list[Any]:
 def opened(case: Case, side: str, place: Place) -> Iterator[Handle]:
     """Open a store that is empty, and close it at the end."""
     with asyncio.Runner() as runner:
-        handle = Handle(case.make(side, place), runner.run, case.before)
+        handle = Handle(case.make(side, place), runner.run)
         try:
             if "destroy" in handle.can:
                 handle.call("destroy")

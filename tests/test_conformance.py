@@ -100,7 +100,7 @@ class Unnamed(MemoryStore):
 )
 def test_a_broken_store_is_found_out(kind, operation):
     """A store that does one thing otherwise has differences, and their number in its column."""
-    store = Handle(kind(), run=lambda answer: answer, before=None)
+    store = Handle(kind(), run=lambda answer: answer)
     columns = {}
 
     found = differences(store, SCRIPT)

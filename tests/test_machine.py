@@ -112,4 +112,4 @@ BROKEN = {
 def test_a_broken_store_is_found_out(make):
     """The machine fails on a store that loses, confuses, revives, shares or miscounts entries."""
     with pytest.raises(AssertionError):
-        run(Handle(make(), run=lambda answer: answer, before=None), 300, 50, derandomize=True)
+        run(Handle(make(), run=lambda answer: answer), 300, 50, derandomize=True)

@@ -118,4 +118,4 @@ def replay(store: Handle, script: Iterable[Line]) -> list[str]:
 def reference(can: frozenset[str]) -> Handle:
     """Return a store in memory that has just these operations."""
     kind = type("Reference", (MemoryStore,), {"_has": can})
-    return Handle(kind(), run=lambda answer: answer, before=None)
+    return Handle(kind(), run=lambda answer: answer)
