@@ -17,7 +17,11 @@ class BulkContract(Contract):
     """Bulk operations."""
 
     @pytest.mark.faults(20)
-    @pytest.mark.parametrize("keys", ["abc", "", b"abc", None, 5, {"a"}, {"a": 1}, iter(["a"])], ids=repr)
+    @pytest.mark.parametrize(
+        "keys",
+        ["abc", "", b"abc", None, 5, {"a"}, {"a": 1}, iter(["a"])],
+        ids=["text", "empty text", "bytes", "None", "number", "set", "dict", "iterator"],
+    )
     def test_keys_are_a_sequence(self, store: Store, keys: Any) -> None:
         """What is not a sequence of keys, a single str above all, is refused by every bulk operation."""
         with pytest.raises(InvalidKeyError, match="sequence"):
