@@ -71,7 +71,7 @@ servers: | $(BIN)/python
 	@$(BIN)/python tools/install_servers.py
 
 test: $(VENV)/.test servers ## run the tests (FULL=1: the long ones too; ARGS="-k redis": what you want)
-	@KV_TEST_FULL=$(FULL) $(BIN)/pytest $(ARGS)
+	@KV_TEST_FULL=$(FULL) $(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 matrix: $(VENV)/.test servers ## replay one script of calls on every store, and print where the answers differ
 	@$(BIN)/pytest -q tests/test_conformance.py

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -14,15 +13,14 @@ from servers import KINDS
 HERE = Path(__file__).parent
 
 
-def run_pytest(folder, source, **environment):
+def run_pytest(folder, source, *options, **environment):
     """Run a test file beside our conftest in a project of its own."""
     (folder / "conftest.py").write_text((HERE / "conftest.py").read_text())
-    shutil.copytree(HERE / "servers", folder / "servers", dirs_exist_ok=True)
     (folder / "test_it.py").write_text(textwrap.dedent(source))
-    (folder / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\npythonpath = .\n")
+    (folder / "pytest.ini").write_text(f"[pytest]\naddopts = --import-mode=importlib\npythonpath = {HERE}\n")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("KV_")}
     clean["TMPDIR"] = str(folder)  # a run that is killed leaves its servers' folders
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_it.py"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, "test_it.py"]
     done = subprocess.run(
         command, cwd=folder, env=clean | environment, capture_output=True, text=True, check=False, timeout=60
     )
@@ -145,3 +143,35 @@ def test_a_given_url_is_used_and_never_skipped(tmp_path, own_redis):
 
     assert (status, dead) == (0, 1)
     assert "from KV_TEST_REDIS_URL (1 passed)" in output
+
+
+def test_several_processes_have_one_summary(tmp_path):
+    """What each process of pytest-xdist met is added up, what is required counts once, and the closing line is last."""
+    source = """
+        import pytest, time
+        @pytest.mark.parametrize("number", range(6))
+        def test_it(redis_server, met, number, worker_id):
+            met.sections["workers"][:] = [worker_id]
+            time.sleep(0.2)
+        def test_memory(untested): untested("memory", "nothing")
+        """
+
+    status, output = run_pytest(tmp_path, source, "-n2", "--dist=worksteal", KV_REQUIRE_SERVERS="redis,memory")
+    lacking, failed = run_pytest(tmp_path, source, "-n2", KV_REQUIRE_SERVERS="redis,disk")
+
+    assert (status, lacking) == (1, 1)  # the one test of memory was skipped
+    assert re.search(r"^redis +Redis .* \(6 passed\)$", output, re.MULTILINE)
+    assert "memory         embedded (1 skipped)\n               untested: nothing\n" in output
+    assert re.search(r"^=+ workers =+\ngw0\ngw1\n", output, re.MULTILINE)
+    assert "memory is required by KV_REQUIRE_SERVERS" in output
+    assert "disk is required by KV_REQUIRE_SERVERS" in failed
+    assert re.fullmatch(r"=+ 6 passed, 1 skipped in .* =+", output.splitlines()[-1])
+
+
+def test_given_servers_are_met_by_one_process(tmp_path, own_redis):
+    """Nobody else's server is emptied by one process while another one uses it."""
+    source = "def test_it(redis_server, worker_id): assert worker_id == 'master'"
+
+    status, output = run_pytest(tmp_path, source, "-nauto", KV_TEST_REDIS_URL=own_redis.url)
+
+    assert status == 0, output

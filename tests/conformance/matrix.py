@@ -49,6 +49,14 @@ def note(columns: Columns, store: Handle, found: list[tuple[Line, str]], name: s
             column[operation] = ALIKE if operation in store.can else MISSING
 
 
+def merge(columns: Columns, others: Columns) -> None:
+    """Add what another process has found; the sides of a store may have been replayed in two."""
+    for name, others_column in others.items():
+        column = columns.setdefault(name, {})
+        for operation, answer in others_column.items():
+            column[operation] = min(answer, column.get(operation, answer))  # a number comes before the signs
+
+
 def columns_of(text: str) -> Columns:
     """Return what a table says."""
     heads, *rows = cells(text)

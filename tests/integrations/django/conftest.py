@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,10 @@ import pytest
 from django.conf import settings as django_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from servers import Server
+    from summary import Met
 
 if not django_settings.configured:
     django_settings.configure(
@@ -38,11 +40,7 @@ if not django_settings.configured:
     )
     django.setup()
 
-SUITES: dict[str, dict[str, Any]] = {}
-"""What Django's own tests reported, by what they ran on."""
-NOT_RUN: dict[str, str] = {}
-"""Why some of them did not."""
-
+SECTION = f"Django's own tests ({django.get_version()})"
 REQUIRED = bool(os.environ.get("KV_REQUIRE_SERVERS") or os.environ.get("CI"))
 
 
@@ -56,17 +54,23 @@ def fetch_source(folder: Path) -> Path:
     tests = folder / f"django-{version}" / "tests"
     if tests.is_dir():
         return tests
-    if not (archive := os.environ.get("KV_DJANGO_SDIST")):
-        archive = download(version, folder)
-    with tarfile.open(archive) as source:
-        for member in source:
-            top, _, rest = member.name.partition("/")
-            if rest.startswith("tests/") and top.lower() == f"django-{version}":
-                member.name = f"django-{version}/{rest}"
-                source.extract(member, folder, filter="data")
-    if not tests.is_dir():
-        message = f"{archive} holds no tests of Django {version}"
-        raise NoSourceError(message)
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        own = Path(name)
+        with tarfile.open(os.environ.get("KV_DJANGO_SDIST") or download(version, own)) as source:
+            for member in source:
+                top, _, rest = member.name.partition("/")
+                if rest.startswith("tests/") and top.lower() == f"django-{version}":
+                    member.name = rest
+                    source.extract(member, own, filter="data")
+        if not (own / "tests").is_dir():
+            message = f"the source distribution holds no tests of Django {version}"
+            raise NoSourceError(message)
+        tests.parent.mkdir(exist_ok=True)
+        try:
+            (own / "tests").rename(tests)
+        except OSError:
+            if not tests.is_dir():  # or another process of this run was first
+                raise
     return tests
 
 
@@ -84,38 +88,33 @@ def download(version: str, folder: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def django_tests(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def django_tests(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, met: Met) -> Path:
     """The folder of Django's own tests, of the installed version."""
     cache = getattr(pytestconfig, "cache", None)
     folder = cache.mkdir("django-source") if cache is not None else tmp_path_factory.mktemp("django-source")
     try:
         return fetch_source(folder)
     except (NoSourceError, subprocess.TimeoutExpired) as error:
-        NOT_RUN["Django's own tests"] = f"no source distribution of Django {django.get_version()}: {error}"
+        message = f"no source distribution of Django {django.get_version()}: {error}"
+        met.sections[SECTION].append(f"NOT RUN: {message}")
         if REQUIRED:
-            pytest.fail(NOT_RUN["Django's own tests"])
-        pytest.skip(NOT_RUN["Django's own tests"])
+            pytest.fail(message)
+        pytest.skip(message)
 
 
-@pytest.fixture(scope="session")
-def suites() -> dict[str, dict[str, Any]]:
-    """What Django's own tests reported, for the summary."""
-    return SUITES
+@pytest.fixture
+def tell(met: Met) -> Callable[[str, dict[str, Any]], None]:
+    """A function that tells the summary what Django's own tests reported, and what they ran on."""
 
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how many of Django's own tests passed on what."""
-    if not SUITES and not NOT_RUN:
-        return
-    terminalreporter.section(f"Django's own tests ({django.get_version()})")
-    for what, report in sorted(SUITES.items()):
+    def tell(what: str, report: dict[str, Any]) -> None:
         for name, counts in report.items():
             reasons = Counter(counts["skipped"].values())
             left = [f"{count} skipped: {reason}" for reason, count in reasons.items()]
             left += [f"failed: {name}" for name in counts["failed"]]
-            terminalreporter.line(f"{what}: {name} {counts['passed']}/{counts['run']} passed {'; '.join(left)}")
-    for what, reason in NOT_RUN.items():
-        terminalreporter.line(f"{what}: NOT RUN: {reason}")
+            line = f"{what}: {name} {counts['passed']}/{counts['run']} passed {'; '.join(left)}"
+            met.sections[SECTION].append(line)
+
+    return tell
 
 
 @pytest.fixture(params=["memory", "disk", "redis"])

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from servers import Server
 
@@ -51,13 +51,13 @@ def started(
 
 @pytest.mark.faults(164)
 @pytest.mark.parametrize("mode", MODES)
-def test_djangos_own_tests_pass(started: Started, mode: str, suites: dict[str, Any]) -> None:
+def test_djangos_own_tests_pass(started: Started, mode: str, tell: Callable[[str, Any], None]) -> None:
     """Every one of them passes; but in memory those on culling are left out, as Django leaves them out for servers."""
     backend, processes = started
     out, err = processes[mode].communicate(timeout=100)
     assert processes[mode].returncode == 0, err[-4000:]
     report = json.loads(out)
-    suites[f"{backend}, {MODES[mode]}"] = report
+    tell(f"{backend}, {MODES[mode]}", report)
 
     assert [counts["failed"] for counts in report.values()] == [[]] * len(report), err[-4000:]
     assert report["BaseCacheTests"]["run"] >= 54
