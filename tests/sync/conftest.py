@@ -17,14 +17,20 @@ from kv_core.sync.wrappers.base import BaseWrapper
 DATABASE = 8
 
 
-@pytest.fixture
-def redis_url(redis_server):
-    """The URL of an empty database of Redis."""
+@pytest.fixture(scope="session")
+def redis_database(redis_server):
+    """A client of the database of Redis that these tests empty, and its URL."""
     url = urlsplit(redis_server.url)._replace(path=f"/{DATABASE}").geturl()
     with Raw.from_url(url) as raw:
-        raw.flushdb()
-        yield url
-        raw.flushdb()
+        yield raw, url
+
+
+@pytest.fixture
+def redis_url(redis_database):
+    """The URL of an empty database of Redis."""
+    raw, url = redis_database
+    raw.flushdb()
+    return url
 
 
 @pytest.fixture(params=["memory", "redis"])
