@@ -62,6 +62,7 @@ def _no_place(location: Location) -> dict[str, Any]:
 
 _FORMS: Final = ("", "s", "+unix", "+cluster", "s+cluster", "+sentinel", "s+sentinel")
 _ELASTICSEARCH = _kind("stores.elasticsearch.ElasticsearchStore")
+_MONGODB = _kind("stores.mongodb.MongoDBStore")
 _REDIS = _kind("stores.redis.RedisStore")
 _VALKEY = _kind("stores.valkey.ValkeyStore")
 
@@ -73,6 +74,8 @@ STORES: Final = {
     "multi-disk": _kind("stores.multi_disk.MultiDiskStore", _directory),
     "elasticsearch": _ELASTICSEARCH,
     "elasticsearchs": _ELASTICSEARCH,
+    "mongodb": _MONGODB,
+    "mongodb+srv": _MONGODB,
     "unix": _REDIS,
     **{f"redis{form}": _REDIS for form in _FORMS},
     **{f"valkey{form}": _VALKEY for form in _FORMS},

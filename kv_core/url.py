@@ -31,7 +31,7 @@ class Location:
 
     def url(self, options: dict[str, str] | None = None) -> str:
         """Return the URL again, with *options* in place of its query."""
-        query = urlencode(self.options if options is None else options)
+        query = urlencode(self.options if options is None else options, safe=":,")  # MongoDB's lists of pairs
         return f"{self.scheme}://{self.address}{self.path}{'?' + query if query else ''}"
 
 

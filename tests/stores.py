@@ -82,6 +82,12 @@ STORES: dict[str, Case] = {
         Case("simple", "simple.SimpleStore", lambda place: {"_shared": TABLES[place.name]}),
         Case("disk", "disk.DiskStore", lambda place: {"directory": place.folder / "disk"}),
         Case("multi_disk", "multi_disk.MultiDiskStore", lambda place: {"directory": place.folder / "multi_disk"}),
+        Case(
+            "mongodb",
+            "mongodb.MongoDBStore",
+            lambda place: {"url": place.url, "coll_name": place.name},
+            server="mongodb_server",
+        ),
         Case("redis", "redis.RedisStore", lambda place: {"url": f"{place.url}/10"}, server="redis_server"),
         Case("valkey", "valkey.ValkeyStore", lambda place: {"url": f"{place.url}/10"}, server="valkey_server"),
         Case(

@@ -35,6 +35,7 @@ SIDE = {
     "stores.disk": ["DiskStore"],
     "stores.elasticsearch": ["ElasticsearchStore"],
     "stores.memory": ["MemoryStore"],
+    "stores.mongodb": ["MongoDBStore"],
     "stores.multi_disk": ["MultiDiskStore"],
     "stores.null": ["NullStore"],
     "stores.redis": ["RedisStore"],
