@@ -15,7 +15,9 @@ try:
     from redis.asyncio import Redis, connection, sentinel
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
+    from redis.connection import HiredisRespSerializer
     from redis.crc import key_slot
+    from redis.utils import HIREDIS_AVAILABLE
 except ImportError as error:
     raise MissingDependencyError("RedisStore needs redis-py: pip install 'kvstack[redis]'") from error
 
@@ -32,4 +34,5 @@ LIBRARY = Library(
     parsers=connection.URL_QUERY_ARGUMENT_PARSERS,
     no_retry=lambda: Retry(NoBackoff(), 0),
     slot=key_slot,
+    pack=HiredisRespSerializer().pack if HIREDIS_AVAILABLE else None,
 )

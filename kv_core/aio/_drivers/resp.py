@@ -164,6 +164,8 @@ class Library(Generic[R]):
     no_retry: Callable[[], Any]
     slot: Callable[[bytes], int]
     """Which slot of a cluster a name belongs to."""
+    pack: Callable[..., list[bytes]] | None
+    """How its client for threads packs a command, in C, where that is installed; seven times as fast as this one's."""
 
     def place(self, url: str) -> Place:
         """Return the servers that a URL names, after a look at what cannot be connected to as it stands."""
@@ -218,8 +220,9 @@ class Library(Generic[R]):
         defaults = {"protocol": 2, "socket_timeout": None, "socket_connect_timeout": None}
         if credential_provider is not None:
             options["credential_provider"] = credential_provider
+        own = {} if self.pack is None else {"pack_command": staticmethod(self.pack)}
         return self.pools[bool(sentinels)](
-            connection_class=type(f"Marked{kind.__name__}", (_Marked, kind), {}),
+            connection_class=type(f"Marked{kind.__name__}", (_Marked, kind), own),
             max_connections=2**31,  # the gate waits where the pool would raise
             retry=self.no_retry(),
             **(defaults | options | sentinels),

@@ -2,7 +2,7 @@
 
 # valkey-py publishes half of its types.
 # mypy: disable-error-code="no-untyped-call"
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ try:
     from valkey.asyncio import Valkey, connection, sentinel
     from valkey.asyncio.retry import Retry
     from valkey.backoff import NoBackoff
+    from valkey.connection import LibvalkeyRespSerializer
     from valkey.crc import key_slot
+    from valkey.utils import LIBVALKEY_AVAILABLE
 except ImportError as error:
     raise MissingDependencyError("ValkeyStore needs valkey-py: pip install 'kvstack[valkey]'") from error
 
@@ -48,4 +50,5 @@ LIBRARY = Library(
     parsers=URL_QUERY_ARGUMENT_PARSERS,
     no_retry=lambda: Retry(NoBackoff(), 0),
     slot=key_slot,
+    pack=LibvalkeyRespSerializer().pack if LIBVALKEY_AVAILABLE else None,
 )
