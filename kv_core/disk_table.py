@@ -7,10 +7,10 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from enum import Enum
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from kv_core import address, codec
+from kv_core.decisions import Action, Decision, Written
 from kv_core.disk_format import RAW, Connection, primary_code, read_value, transaction
 from kv_core.entry import Entry
 from kv_core.errors import (
@@ -30,29 +30,12 @@ from kv_core.ttl import Clock, expiry
 T = TypeVar("T")
 
 
-class Action(Enum):
-    """What to do with an entry other than to write it."""
-
-    LEAVE = "leave"
-    DROP = "drop"
-
-
-class Written(NamedTuple):
-    """An entry's bytes to keep, and when it ends."""
-
-    data: bytes
-    expires_at: datetime | None
-
-
 class Found(NamedTuple):
     """An entry that has not ended, and its bytes."""
 
     entry: Entry
     data: bytes
 
-
-Decision: TypeAlias = tuple[T, Written | Literal[Action.LEAVE, Action.DROP]]
-"""What to answer, and what to do with the entry."""
 
 _READ: Final = "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
 _READ_MANY: Final = "SELECT key, mode, filename, value FROM Cache WHERE raw = 1 AND key IN ({marks})"

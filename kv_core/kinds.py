@@ -65,6 +65,7 @@ _ELASTICSEARCH = _kind("stores.elasticsearch.ElasticsearchStore")
 _MONGODB = _kind("stores.mongodb.MongoDBStore")
 _REDIS = _kind("stores.redis.RedisStore")
 _VALKEY = _kind("stores.valkey.ValkeyStore")
+_MEMCACHED = _kind("stores.memcached.MemcachedStore")
 
 STORES: Final = {
     "memory": _kind("stores.memory.MemoryStore", _memory),
@@ -79,6 +80,8 @@ STORES: Final = {
     "unix": _REDIS,
     **{f"redis{form}": _REDIS for form in _FORMS},
     **{f"valkey{form}": _VALKEY for form in _FORMS},
+    "memcached": _MEMCACHED,
+    "memcacheds": _MEMCACHED,
 }
 """Stores by URL scheme."""
 

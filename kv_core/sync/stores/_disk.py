@@ -11,8 +11,9 @@ from typing_extensions import override
 
 from kv_core import codec, counter
 from kv_core.checks import whole
+from kv_core.decisions import Action, Decision, Written
 from kv_core.disk_databases import Connect
-from kv_core.disk_table import Action, Decision, DiskTable, Found, Written, translate
+from kv_core.disk_table import DiskTable, Found, translate
 from kv_core.entry import Revision
 from kv_core.errors import BaseKeyValueError
 from kv_core.sync._drivers.disk import Client

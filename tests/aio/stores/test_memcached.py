@@ -1,0 +1,28 @@
+"""MemcachedStore passes the contract, on one node and on two, and what is special about it."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from kv_core.aio.stores.memcached import MemcachedStore
+from kv_core.aio.testing import StoreContract, ToldClock
+
+
+class MemcachedContract(StoreContract):
+    """The contract, by a clock that is told: a server keeps entries longer than their readers see them."""
+
+    @pytest.fixture
+    def clock(self):
+        return ToldClock(now=datetime.now(UTC))
+
+    @pytest.fixture
+    def advance(self, clock):
+        return clock.advance
+
+
+class TestMemcachedStore(MemcachedContract):
+    """On one node."""
+
+    @pytest.fixture
+    def make(self, memcached_server, clock):
+        return lambda: MemcachedStore(url=memcached_server.url, _clock=clock)
