@@ -13,7 +13,7 @@ from kv_core.capabilities import OPERATIONS
 if TYPE_CHECKING:
     from stores import Handle
 
-ALIKE, MISSING, NOT_RUN = "✓", "–", "?"  # noqa: RUF001 - a dash, as tables have it
+ALIKE, UNSURE, MISSING, NOT_RUN = "✓", "≈", "–", "?"  # noqa: RUF001 - a dash, as tables have it
 
 Columns: TypeAlias = dict[str, dict[str, str]]
 """For each store, by operation, whether its answers are alike, how many are not, or that it lacks the operation."""
@@ -33,7 +33,7 @@ def differences(store: Handle, script: list[Line]) -> list[tuple[Line, str]]:
     return [
         (Line(line.call, wanted), given)
         for line, wanted, given in zip(script, expected, replay(store, script), strict=True)
-        if given != wanted
+        if given != wanted and not (line.operation in store.unsure and (wanted, given) == ("False", "True"))
     ]
 
 
@@ -46,7 +46,8 @@ def note(columns: Columns, store: Handle, found: list[tuple[Line, str]], name: s
         if wrong:
             column[operation] = str(wrong + (int(before) if before.isdecimal() else 0))
         elif not before.isdecimal():
-            column[operation] = ALIKE if operation in store.can else MISSING
+            there = UNSURE if operation in store.unsure else ALIKE
+            column[operation] = there if operation in store.can else MISSING
 
 
 def merge(columns: Columns, others: Columns) -> None:

@@ -2,7 +2,7 @@
 
 from servers.base import Kind, NotAvailableError, Server
 from servers.elasticsearch import Elasticsearch
-from servers.memcached import Memcached
+from servers.memcached import Memcached, MemcachedNodes
 from servers.mongodb import MongoDB
 from servers.redis import Redis, Valkey
 
@@ -17,6 +17,7 @@ KINDS: dict[str, Kind] = {
         Redis(),
         Valkey(),
         Memcached(),
+        MemcachedNodes(),
         MongoDB(),
         Elasticsearch(),
     )

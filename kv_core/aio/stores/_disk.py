@@ -14,8 +14,8 @@ from kv_core.aio._runtime import Op
 from kv_core.aio.stores._backend import Write
 from kv_core.aio.stores.base import BaseStore
 from kv_core.checks import whole
-from kv_core.disk_databases import Connect
 from kv_core.decisions import Action, Decision, Written
+from kv_core.disk_databases import Connect
 from kv_core.disk_table import DiskTable, Found, translate
 from kv_core.entry import Revision
 from kv_core.errors import BaseKeyValueError
