@@ -34,6 +34,7 @@ SIDE = {
     "stores.base": ["BaseStore", "Write"],
     "stores.disk": ["DiskStore"],
     "stores.elasticsearch": ["ElasticsearchStore"],
+    "stores.memcached": ["MemcachedStore"],
     "stores.memory": ["MemoryStore"],
     "stores.mongodb": ["MongoDBStore"],
     "stores.multi_disk": ["MultiDiskStore"],
