@@ -70,6 +70,7 @@ def test_examples_run(page, tmp_path, request):
         if written in code:
             server = urlsplit(request.getfixturevalue(f"own_{kind}").url)
             urls[written] = urlsplit(written)._replace(netloc=server.netloc).geturl()
+            urls[f'"{urlsplit(written).netloc}"'] = f'"{server.netloc}"'  # as clients of others take it
 
     done = run(page, tmp_path, urls)
 
