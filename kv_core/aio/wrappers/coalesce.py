@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextvars import Context
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from typing_extensions import override
@@ -126,7 +126,7 @@ class _Write:
     ttl: float | None
     caller: asyncio.Future[None]
     """The one who waits for its outcome."""
-    waiting: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
+    waiting: tuple[asyncio.Future[None], ...] = ()
     """Those who wait until it is over."""
     over: bool = False
 
@@ -166,7 +166,7 @@ class _Lane:
         for write in self.writes.values() if addresses is None else map(self.writes.get, addresses):
             if write is not None:
                 waiting.append(self._loop.create_future())
-                write.waiting.append(waiting[-1])
+                write.waiting += (waiting[-1],)
         for future in waiting:
             await future
 
@@ -324,7 +324,9 @@ class _Lane:
                 if isinstance(error, PartialFailureError):
                     done = set(error.succeeded) - set(error.failed) - set(error.unknown)
             else:
-                done = {write.address[1] for write in writes}
+                for write in writes:
+                    self._landed(write)
+                return
         turns: dict[str, list[tuple[_Write, dict[str, Any]]]] = {}
         for write, value in zip(writes, values, strict=True):
             if write.address[1] in done:
