@@ -60,15 +60,16 @@ class deadline:  # noqa: N801 - reads as a statement: `with deadline(2.0):`
         DEADLINE.reset(self._token)
 
 
-def mark_unsent(error: BaseException) -> None:
-    """Note on an error that it was raised before anything was sent; `unsent` tells."""
-    error.kv_unsent = True  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] - for us alone
+def mark_unsent(error: BaseException, nothing: bool = True) -> None:
+    """Note on an error that nothing had been sent when it was raised, or that something may have been (False)."""
+    error.kv_unsent = nothing  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] - for us alone
 
 
 def unsent(error: BaseException | None) -> bool:
-    """Say whether a driver marked this error, or one that led to it, as raised before anything was sent."""
+    """Say whether this error, or the latest that led to it with a mark, was raised before anything was sent."""
     while error is not None:
-        if getattr(error, "kv_unsent", False):
-            return True
+        marked: bool | None = getattr(error, "kv_unsent", None)
+        if marked is not None:
+            return marked
         error = error.__cause__ or error.__context__
     return False

@@ -117,6 +117,11 @@ def place(dialect: Dialect, url: str, known: frozenset[str]) -> Place:
             _check_options(dialect, location, known)
             _check_database(dialect, location, location.path)
             _check_host(dialect, location, location.address)
+            if "," in location.address.rpartition("@")[2]:
+                raise ConfigurationError(
+                    f"{dialect.store}: {redact(url)} names several servers; say {scheme}+cluster:// or "
+                    f"{scheme}+sentinel://."
+                )
             return Place("server", (url,))
 
 
@@ -165,7 +170,7 @@ def _hosts(dialect: Dialect, location: Location, port: int) -> tuple[str, list[s
 
 
 def _check_host(dialect: Dialect, location: Location, address: str) -> None:
-    if not urlsplit(f"//{address}").hostname:
+    if not urlsplit(f"//{address.rpartition('@')[2]}").hostname:
         raise ConfigurationError(f"{dialect.store}: {redact(location.url())} names no host.")
 
 

@@ -117,9 +117,9 @@ class Summary:
                 write(line)
         terminalreporter.section("backends")
         for name in BACKENDS:
-            write(f"{name:<14} {self._server_of(name)} ({self._counts_of(name)})")
+            write(f"{name:<16} {self._server_of(name)} ({self._counts_of(name)})")
             for reason in self.met.untested[name]:
-                write(f"{'':<14} untested: {reason}")
+                write(f"{'':<16} untested: {reason}")
         for name in self.not_run():
             write(f"{name} is required by KV_REQUIRE_SERVERS, but no test ran on it: failed", red=True)
 

@@ -17,7 +17,7 @@ from kv_core.aio._runtime import Borrowed, PerLoop, gather, run_blocking, within
 from kv_core.aio.stores.disk import DiskStore
 from kv_core.aio.stores.memory import MemoryStore
 from kv_core.aio.stores.redis import RedisStore
-from kv_core.deadline import DEADLINE, left
+from kv_core.deadline import DEADLINE, left, mark_unsent, unsent
 from kv_core.errors import BaseKeyValueError, ConfigurationError, StoreClosedError, StoreTimeoutError
 
 SHARE = 1 if os.environ.get("KV_TEST_FULL") else 20
@@ -252,6 +252,27 @@ async def test_gather_waits_for_all():
     with pytest.raises(LookupError):
         await gather(fail(), slow())
     assert ended
+
+
+async def test_a_deadline_of_many_calls_says_nothing_of_one():
+    """When some of the calls had sent something, the timeout of all is not marked as one before anything was sent."""
+
+    async def connecting():
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError as error:
+            mark_unsent(error)
+            raise
+
+    async def both():
+        return await gather(answer(0, "sent"), connecting())
+
+    with pytest.raises(TimeoutError) as caught:
+        await within(0.01, both)
+    assert not unsent(caught.value)
+    with pytest.raises(TimeoutError) as caught:
+        await within(0.01, connecting)
+    assert unsent(caught.value)
 
 
 async def test_blocking_calls_leave_the_loop_alone():

@@ -84,7 +84,7 @@ def test_a_frozen_server_ends_with_the_run(tmp_path):
 
     pids = [int(word) for word in next(line for line in output.splitlines() if line.startswith("pids")).split()[1:]]
     assert (status, [alive(pid) for pid in pids]) == (1, [False, False])
-    assert "redis          Redis " in output
+    assert "redis            Redis " in output
     assert re.fullmatch(r"=+ 1 failed in .* =+", output.splitlines()[-1])
 
 
@@ -128,8 +128,8 @@ def test_no_server_is_named_and_skipped(tmp_path):
     required, failed = run_pytest(tmp_path, source, KV_REQUIRE_SERVERS="redis")
 
     assert (status, required) == (0, 1)
-    assert "redis          NOT RUN: no Docker engine answers; no Redis server is installed (1 skipped)" in output
-    assert "memory         embedded (1 passed)" in output
+    assert "redis            NOT RUN: no Docker engine answers; no Redis server is installed (1 skipped)" in output
+    assert "memory           embedded (1 passed)" in output
     assert "redis is required by KV_REQUIRE_SERVERS" in failed
 
 

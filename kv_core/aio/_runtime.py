@@ -17,7 +17,7 @@ from functools import partial
 from types import CoroutineType, coroutine
 from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar, cast
 
-from kv_core.deadline import DEADLINE, begin
+from kv_core.deadline import DEADLINE, begin, mark_unsent
 from kv_core.errors import ConfigurationError, StoreClosedError
 
 P = ParamSpec("P")
@@ -36,7 +36,11 @@ BLOCKING_THREADS: Final = 32
 
 async def gather(*calls: Awaitable[T]) -> list[T]:
     """Make calls at once, and return their results in order; the first error is raised when all have ended."""
-    results = await asyncio.gather(*calls, return_exceptions=True)
+    try:
+        results = await asyncio.gather(*calls, return_exceptions=True)
+    except asyncio.CancelledError as error:
+        mark_unsent(error, False)  # it may be that of one call which sent nothing, while others had
+        raise
     for result in results:
         if isinstance(result, BaseException):
             raise result

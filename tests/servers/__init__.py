@@ -5,6 +5,7 @@ from servers.elasticsearch import Elasticsearch
 from servers.memcached import Memcached, MemcachedNodes
 from servers.mongodb import MongoDB
 from servers.redis import Redis, Valkey
+from servers.redis_sets import Cluster, Sentinel
 
 __all__ = ["EMBEDDED", "KINDS", "Kind", "NotAvailableError", "Server"]
 
@@ -15,7 +16,11 @@ KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         Redis(),
+        Cluster(Redis()),
+        Sentinel(Redis()),
         Valkey(),
+        Cluster(Valkey()),
+        Sentinel(Valkey()),
         Memcached(),
         MemcachedNodes(),
         MongoDB(),

