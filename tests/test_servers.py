@@ -161,7 +161,7 @@ def test_several_processes_have_one_summary(tmp_path):
 
     assert (status, lacking) == (1, 1)  # the one test of memory was skipped
     assert re.search(r"^redis +Redis .* \(6 passed\)$", output, re.MULTILINE)
-    assert "memory         embedded (1 skipped)\n               untested: nothing\n" in output
+    assert "memory           embedded (1 skipped)\n                 untested: nothing\n" in output
     assert re.search(r"^=+ workers =+\ngw0\ngw1\n", output, re.MULTILINE)
     assert "memory is required by KV_REQUIRE_SERVERS" in output
     assert "disk is required by KV_REQUIRE_SERVERS" in failed
