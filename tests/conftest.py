@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from faults import numbers
 from servers import KINDS, NotAvailableError, Server
 from stores import Case, Place, place_of
 from summary import BACKENDS, Met, Summary
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SUMMARY = pytest.StashKey[Summary]()
+EVERYTHING = pytest.StashKey[list[pytest.Item]]()
 FOUND: dict[str, Server] = {}
 
 if importlib.util.find_spec("hypothesis"):
@@ -27,8 +29,9 @@ if importlib.util.find_spec("hypothesis"):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that writes the tables of the documentation."""
+    """Add the options of our own."""
     parser.addoption("--publish", action="store_true", help="write the documentation's tables that come from the tests")
+    parser.addoption("--faults", default="", help="run the tests of these adversarial cases: --faults=125,126")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -120,6 +123,24 @@ def untested(met: Met) -> Callable[[str, str], None]:
         pytest.skip(f"untested on {backend}: {reason}")
 
     return skip
+
+
+@pytest.hookimpl(tryfirst=True)  # before -k and -m take tests away
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Remember all tests there are, and keep those of the cases that are asked for."""
+    if config.args == config.getini("testpaths"):
+        config.stash[EVERYTHING] = items.copy()
+    if wanted := {int(number) for number in config.getoption("faults").split(",") if number}:
+        config.hook.pytest_deselected(items=[item for item in items if not numbers(item) & wanted])
+        items[:] = [item for item in items if numbers(item) & wanted]
+
+
+@pytest.fixture
+def everything(pytestconfig: pytest.Config) -> list[pytest.Item]:
+    """All tests there are."""
+    if EVERYTHING not in pytestconfig.stash or os.environ.get("KV_TEST_WHEEL"):
+        pytest.skip("needs a run that collects every test, with every framework")
+    return pytestconfig.stash[EVERYTHING]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,13 +14,15 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+WIDEST = 40
 DOCS = Path(__file__).parents[1] / "docs"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table as Markdown has it, its columns in line."""
+    """Return a table as Markdown has it, its columns in line where they are not too wide for that."""
     lines = [heads, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    widths = [width if width <= WIDEST else 3 for width in widths]
     lines.insert(1, ["-" * width for width in widths])
     return "".join(f"| {' | '.join(map(str.ljust, line, widths))} |\n" for line in lines)
 
