@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
 import json
 import platform
 from pathlib import Path
 
-from benchmarks._harness import Bench, redis_server
+from benchmarks._harness import Bench
 
 SUBJECTS = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
 
@@ -19,15 +18,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"what to measure: {', '.join(SUBJECTS)}")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a look, not a measurement")
-    parser.add_argument("--redis", metavar="URL", help="use this Redis, not a private one; it is written to")
+    parser.add_argument("--only", action="append", default=[], metavar="STORE", help="of `stores`, this one alone")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as data, too")
     options = parser.parse_args()
     if unknown := sorted(set(options.names) - set(SUBJECTS)):
         parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(SUBJECTS)}")
     print(f"Python {platform.python_version()} on {platform.machine()}; medians of alternating rounds in one process")
-    with contextlib.ExitStack() as stack:
-        url = options.redis or stack.enter_context(redis_server())
-        bench = stack.enter_context(Bench(quick=options.quick, redis=url))
+    with Bench(quick=options.quick, only=options.only) as bench:
         for name in options.names or SUBJECTS:
             importlib.import_module(f"benchmarks.{name}").main(bench)
         missed = bench.summary()

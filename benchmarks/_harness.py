@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import inspect
-import shutil
-import socket
-import subprocess
-import tempfile
-from collections.abc import Callable, Generator
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
-from time import perf_counter, sleep
+from time import perf_counter
 from typing import Any, Self
 
 Operation = Callable[[], Any]
@@ -21,6 +18,8 @@ Operation = Callable[[], Any]
 
 _ROUNDS = 61
 _WARM_UP = 0.25  # seconds: connections, caches and a database's log reach the size that they keep
+_LONGEST = 8.0  # seconds for the rounds of one comparison; slow contenders have fewer of them
+_FEWEST = 7
 _SECONDS = 0.004  # for one contender in one round: most rounds then pass without another process taking the core
 
 
@@ -58,20 +57,35 @@ class Row:
 class Bench:
     """Measures, prints and collects; one event loop serves all calls that wait."""
 
-    def __init__(self, *, quick: bool = False, redis: str | None = None) -> None:
+    def __init__(self, *, quick: bool = False, only: Sequence[str] = ()) -> None:
         self.quick = quick
-        self.redis = redis
+        self.only = only
         self.rows: list[Row] = []
         self._title = ""
         self._rounds = _ROUNDS // 6 if quick else _ROUNDS
         self._warm_up = _WARM_UP / 6 if quick else _WARM_UP
         self._loop = asyncio.Runner()
+        self._servers: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._loop.close()
+        for server in self._servers.values():
+            if server is not None:
+                server.stop()
+
+    def server(self, kind: str) -> str | None:
+        """Return the URL of a server of a kind that the tests know, started when first asked for; None without one."""
+        if kind not in self._servers:
+            self._servers[kind] = _server(kind)
+        return None if self._servers[kind] is None else str(self._servers[kind].url)
+
+    @property
+    def redis(self) -> str | None:
+        """The URL of a Redis."""
+        return self.server("redis")
 
     def run(self, call: Operation) -> Any:
         """Make one call that belongs to no measurement: to fill a store, or to close it."""
@@ -162,10 +176,11 @@ class Bench:
         gc.disable()  # as timeit does: a collection would hit contenders by chance
         try:
             repeats = [self._repeats(call) for call in calls]
-            return [
-                [self._spin(call, times) for call, times in zip(calls, repeats, strict=True)]
-                for _ in range(self._rounds)
-            ]
+            rounds: list[list[float]] = []
+            end = perf_counter() + _LONGEST
+            while len(rounds) < self._rounds and (len(rounds) < _FEWEST or perf_counter() < end):
+                rounds.append([self._spin(call, times) for call, times in zip(calls, repeats, strict=True)])
+            return rounds
         finally:
             gc.enable()
 
@@ -200,25 +215,14 @@ async def _wait(result: Any) -> Any:
     return await result
 
 
-@contextlib.contextmanager
-def redis_server() -> Generator[str | None, None, None]:
-    """Run a Redis of our own that keeps nothing, and yield its URL; None if there is no redis-server."""
-    program = shutil.which("redis-server")
-    if program is None:
-        yield None
-        return
-    with socket.socket() as probe, tempfile.TemporaryDirectory(prefix="kv-bench-") as folder:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder, "--loglevel", "warning"]
-        server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
-        try:
-            for _ in range(200):
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                    break
-                sleep(0.01)
-            yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            server.terminate()
-            server.wait()
+def _server(kind: str) -> Any:
+    """Find or start a server as the tests do."""
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    from servers import KINDS, NotAvailableError
+
+    try:
+        server = KINDS[kind].find()
+    except (KeyError, NotAvailableError):
+        return None
+    print(f"{server.description}: {server.url}")
+    return server

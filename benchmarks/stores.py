@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import tempfile
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -17,15 +17,13 @@ from typing import Any
 
 import diskcache
 import msgspec
-import redis.asyncio
 from key_value.aio.stores.disk import DiskStore as TheirDiskStore
 from key_value.aio.stores.memory import MemoryStore as TheirMemoryStore
 from key_value.aio.stores.redis import RedisStore as TheirRedisStore
 from typing_extensions import override
 
 from benchmarks._harness import Bench, Operation, Rival
-from kv_core import codec
-from kv_core.entry import VERSION, Entry
+from benchmarks._raw import at_once_in_threads, connect, decode, encode, name_of
 
 KEY = "user:1"
 VALUE: dict[str, Any] = {"name": "Ada", "age": 36, "admin": True, "score": 0.5, "note": None}
@@ -37,19 +35,46 @@ BULK = 20.0
 """How many times faster than a loop a bulk operation has to be, where each operation is a round trip."""
 
 
+@dataclass(frozen=True)
+class Network:
+    """A store that talks to a server, and the bars that it has to hold.
+
+    Attributes:
+        module: Where the store is, below `kv_core.<side>.stores`.
+        name: Its class.
+        client: The raw client.
+        at_most: How many times the raw client's time a get or put may take, by side.
+        bulk: How many times faster than a loop a bulk operation has to be.
+        theirs: py-key-value's store, where it is measured, too.
+    """
+
+    module: str
+    name: str
+    client: str
+    at_most: dict[str, float] = field(default_factory=dict)
+    bulk: float | None = None
+    theirs: Callable[..., Any] | None = None
+
+
+NETWORK = {
+    "redis": Network("redis", "RedisStore", "redis-py", {"sync": 1.10, "aio": 1.15}, 20.0, TheirRedisStore),
+    "valkey": Network("valkey", "ValkeyStore", "valkey-py", {"sync": 1.10, "aio": 1.15}, 20.0),
+    "redis_cluster": Network("redis", "RedisStore", "redis-py", bulk=7.0),
+    "valkey_cluster": Network("valkey", "ValkeyStore", "valkey-py", bulk=7.0),
+    "memcached": Network("memcached", "MemcachedStore", "pymemcache", bulk=8.0),
+    "mongodb": Network("mongodb", "MongoDBStore", "pymongo"),
+    "elasticsearch": Network("elasticsearch", "ElasticsearchStore", "elasticsearch-py"),
+}
+"""By the kind of their server, as `tests/servers` has it."""
+
+
 def main(bench: Bench) -> None:
     """Measure every store that is there."""
-    for side in SIDES:
-        _memory(bench, side)
-    for side in SIDES:
-        _instant(bench, side)
-    for side in SIDES:
-        _disk(bench, side)
-    if bench.redis is None:
-        print("\nRedis: left out, there is no redis-server")
-        return
-    for side in SIDES:
-        _redis(bench, side, bench.redis)
+    local = {"memory": _memory, "instant": _instant, "disk": _disk, "multi_disk": _multi_disk}
+    for name in [*local, *NETWORK]:
+        if not bench.only or name in bench.only:
+            for side in SIDES:
+                local[name](bench, side) if name in local else _network(bench, side, name)
 
 
 def _store(side: str, module: str, name: str, **options: Any) -> Any:
@@ -60,7 +85,7 @@ def _operations(
     bench: Bench,
     store: Any,
     raw: Any,
-    theirs: Any,
+    theirs: Any = None,
     *,
     at_most: float | None = None,
     faster: float | None = None,
@@ -73,7 +98,7 @@ def _operations(
         bench: Where to report.
         store: Ours.
         raw: The raw client with our codec, with the same methods.
-        theirs: py-key-value's store.
+        theirs: py-key-value's store, if it is compared, too.
         at_most: How many times the raw client's time a get or put may take.
         faster: How many times faster than py-key-value's a get or put has to be.
         bulk: How many times faster than a loop a bulk operation has to be.
@@ -83,11 +108,11 @@ def _operations(
     def rivals(operation: str, *arguments: Any, **options: Any) -> list[Rival]:
         barred = operation in {"get", "put"}
         raw_call = partial(getattr(raw, operation), *arguments, **options)
-        their_call = partial(getattr(theirs, operation), *arguments, **options)
-        return [
-            Rival(raw_name, raw_call, at_most=at_most if barred else None),
-            Rival("py-key-value-aio", their_call, faster=faster if barred else None),
-        ]
+        found = [Rival(raw_name, raw_call, at_most=at_most if barred else None)]
+        if theirs is not None:
+            their_call = partial(getattr(theirs, operation), *arguments, **options)
+            found.append(Rival("py-key-value-aio", their_call, faster=faster if barred else None))
+        return found
 
     def bulk_rivals(operation: str, loop: Operation, *arguments: Any, **options: Any) -> list[Rival]:
         return [*rivals(operation, *arguments, **options), Rival("one after the other", loop, None, bulk)]
@@ -134,22 +159,6 @@ def _at_once(operation: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) ->
 
 _FIFTY_GETS = [(key,) for key in KEYS[:50]]
 _FIFTY_PUTS = [(key, VALUE) for key in KEYS[:50]]
-
-
-def _name(key: str) -> str:
-    return f"default_collection::{key}"
-
-
-def _entry(key: str, value: dict[str, Any], ttl: float | None) -> bytes:
-    now = datetime.now(UTC)
-    ends = None if ttl is None else now + timedelta(seconds=ttl)
-    collection = "default_collection"
-    entry = Entry(collection=collection, created_at=now, expires_at=ends, key=key, value=value, version=VERSION)
-    return codec.encode(entry)
-
-
-def _value(data: bytes | None, key: str) -> dict[str, Any] | None:
-    return None if data is None else codec.decode(data, "default_collection", key).value
 
 
 # Memory ---------------------------------------------------------------------------------------------------------------
@@ -202,61 +211,7 @@ def _memory(bench: Bench, side: str) -> None:
     _operations(bench, store, raw, TheirMemoryStore(), faster=12, raw_name="a dict and msgspec")
 
 
-# Redis ----------------------------------------------------------------------------------------------------------------
-
-
-class _Redis:
-    """redis-py and the codec."""
-
-    def __init__(self, url: str) -> None:
-        self.client: Any = redis.Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType] - untyped there
-
-    def put(self, key: str, value: dict[str, Any], ttl: float | None = None) -> None:
-        self.client.set(_name(key), _entry(key, value, ttl), px=None if ttl is None else int(ttl * 1000))
-
-    def get(self, key: str) -> dict[str, Any] | None:
-        return _value(self.client.get(_name(key)), key)
-
-    def put_many(self, keys: Sequence[str], values: Sequence[dict[str, Any]], ttl: float | None = None) -> None:
-        if ttl is None:
-            entries = zip(keys, values, strict=True)
-            self.client.mset({_name(key): _entry(key, value, None) for key, value in entries})
-            return
-        pipe = self.client.pipeline(transaction=False)
-        for key, value in zip(keys, values, strict=True):
-            pipe.set(_name(key), _entry(key, value, ttl), px=int(ttl * 1000))
-        pipe.execute()
-
-    def get_many(self, keys: Sequence[str]) -> list[Any]:
-        found = self.client.mget([_name(key) for key in keys])
-        return [_value(data, key) for data, key in zip(found, keys, strict=True)]
-
-
-class _AsyncRedis:
-    """The same on the event loop."""
-
-    def __init__(self, url: str) -> None:
-        self.client: Any = redis.asyncio.Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType] - untyped there
-
-    async def put(self, key: str, value: dict[str, Any], ttl: float | None = None) -> None:
-        await self.client.set(_name(key), _entry(key, value, ttl), px=None if ttl is None else int(ttl * 1000))
-
-    async def get(self, key: str) -> dict[str, Any] | None:
-        return _value(await self.client.get(_name(key)), key)
-
-    async def put_many(self, keys: Sequence[str], values: Sequence[dict[str, Any]], ttl: float | None = None) -> None:
-        if ttl is None:
-            entries = zip(keys, values, strict=True)
-            await self.client.mset({_name(key): _entry(key, value, None) for key, value in entries})
-            return
-        pipe = self.client.pipeline(transaction=False)
-        for key, value in zip(keys, values, strict=True):
-            pipe.set(_name(key), _entry(key, value, ttl), px=int(ttl * 1000))
-        await pipe.execute()
-
-    async def get_many(self, keys: Sequence[str]) -> list[Any]:
-        found = await self.client.mget([_name(key) for key in keys])
-        return [_value(data, key) for data, key in zip(found, keys, strict=True)]
+# Servers --------------------------------------------------------------------------------------------------------------
 
 
 class _Instant:
@@ -288,25 +243,31 @@ def _instant(bench: Bench, side: str) -> None:
     bench.time("get", partial(store.get, KEY), aim=0.7 if side == "sync" else 1.9)
 
 
-def _redis(bench: Bench, side: str, url: str) -> None:
-    bench.title(f"RedisStore, {side}")
-    raw = _Redis(url) if side == "sync" else _AsyncRedis(url)
-    store = _store(side, "redis", "RedisStore", url=url)
-    theirs = TheirRedisStore(url=url)
-    at_most = 1.10 if side == "sync" else 1.15
-    _operations(bench, store, raw, theirs, at_most=at_most, bulk=BULK, raw_name="redis-py and the codec")
-    if side == "aio":
-        for name, calls in (("get", _FIFTY_GETS), ("put", _FIFTY_PUTS)):
-            bench.compare(
-                f"{name}, 50 at once",
-                _at_once(getattr(store, name), calls),
-                Rival("redis-py and the codec", _at_once(getattr(raw, name), calls)),
-                Rival("py-key-value-aio", _at_once(getattr(theirs, name), calls)),
-                calls=50,
-            )
-    bench.run(store.close)
-    bench.run(theirs.close)
-    bench.run(raw.client.close if side == "sync" else raw.client.aclose)
+def _network(bench: Bench, side: str, kind: str) -> None:
+    subject = NETWORK[kind]
+    if find_spec(f"kv_core.{side}.stores.{subject.module}") is None or (url := bench.server(kind)) is None:
+        print(f"\n{kind}, {side}: left out, the store or its server is not there")
+        return
+    bench.title(f"{subject.name}, {side}" + (", on a cluster" if "cluster" in kind else ""))
+    raw = connect(kind, side, url)
+    store = _store(side, subject.module, subject.name, url=url)
+    theirs = subject.theirs and subject.theirs(url=url)
+    threads = ", each in asyncio.to_thread" if side == "aio" and kind == "memcached" else ""
+    raw_name = f"{subject.client} and the codec{threads}"
+    _operations(bench, store, raw, theirs, at_most=subject.at_most.get(side), bulk=subject.bulk, raw_name=raw_name)
+    at_once = at_once_in_threads if side == "sync" else _at_once
+    for name, calls in (("get", _FIFTY_GETS), ("put", _FIFTY_PUTS)):
+        rivals = [Rival(raw_name, at_once(getattr(raw, name), calls))]
+        if theirs is not None and side == "aio":
+            rivals.append(Rival("py-key-value-aio", _at_once(getattr(theirs, name), calls)))
+        bench.compare(
+            f"{name}, 50 at once" + (", in threads" if side == "sync" else ""),
+            at_once(getattr(store, name), calls),
+            *rivals,
+            calls=50,
+        )
+    for close in (store.close, raw.close, *([theirs.close] if theirs is not None else [])):
+        bench.run(close)
 
 
 # Disk -----------------------------------------------------------------------------------------------------------------
@@ -321,10 +282,10 @@ class _Disk:
         )
 
     def put(self, key: str, value: dict[str, Any], ttl: float | None = None) -> None:
-        self.cache.set(_name(key), _entry(key, value, ttl), expire=ttl)
+        self.cache.set(name_of(key), encode(key, value, ttl), expire=ttl)
 
     def get(self, key: str) -> dict[str, Any] | None:
-        return _value(self.cache.get(_name(key)), key)
+        return decode(key, self.cache.get(name_of(key)))
 
     def put_many(self, keys: Sequence[str], values: Sequence[dict[str, Any]], ttl: float | None = None) -> None:
         with self.cache.transact():
@@ -338,8 +299,8 @@ class _Disk:
 class _AsyncDisk:
     """The same through `asyncio.to_thread`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.disk = _Disk(folder)
+    def __init__(self, disk: _Disk) -> None:
+        self.disk = disk
 
     async def put(self, key: str, value: dict[str, Any], ttl: float | None = None) -> None:
         await asyncio.to_thread(self.disk.put, key, value, ttl)
@@ -355,33 +316,36 @@ class _AsyncDisk:
 
 
 def _disk(bench: Bench, side: str) -> None:
-    if find_spec(f"kv_core.{side}.stores.disk") is None:
-        print(f"\nDiskStore, {side}: left out, it is not there")
-        return
     with tempfile.TemporaryDirectory(prefix="kv-bench-") as folder:
         bench.title(f"DiskStore, {side}")
-        store = _store(side, "disk", "DiskStore", directory=Path(folder, "ours"))
         theirs = TheirDiskStore(directory=Path(folder, "theirs"))
-        raw = _Disk(Path(folder, "raw"))
-        if side == "sync":
-            _operations(bench, store, raw, theirs, at_most=1.2, raw_name="diskcache and the codec")
-        else:
-            threads = _AsyncDisk(Path(folder, "raw"))
-            _operations(bench, store, threads, theirs, at_most=1.0, raw_name="the same in asyncio.to_thread")
-            for name, calls, at_most in (("get", _FIFTY_GETS, 2.0), ("put", _FIFTY_PUTS, 1.0)):
-                bench.compare(
-                    f"{name}, 50 at once",
-                    _at_once(getattr(store, name), calls),
-                    Rival("diskcache and the codec, no loop", _loop(getattr(raw, name), calls), at_most),
-                    Rival("py-key-value-aio", _at_once(getattr(theirs, name), calls)),
-                    calls=50,
-                )
-            puts = _at_once(store.put, _FIFTY_PUTS)
-            late = median(bench.run(partial(_latest, puts, 10)) for _ in range(3 if bench.quick else 21))
-            bench.absolute("the loop's longest stall, 500 puts, median", late * 1e3, "ms", at_most=5)
-        bench.run(store.close)
+        _on_disk(bench, side, _store(side, "disk", "DiskStore", directory=Path(folder, "ours")), Path(folder), theirs)
         bench.run(theirs.close)
-        raw.cache.close()
+
+
+def _multi_disk(bench: Bench, side: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="kv-bench-") as folder:
+        bench.title(f"MultiDiskStore, {side}")
+        store = _store(side, "multi_disk", "MultiDiskStore", directory=Path(folder, "ours"))
+        _on_disk(bench, side, store, Path(folder))
+
+
+def _on_disk(bench: Bench, side: str, store: Any, folder: Path, theirs: Any = None) -> None:
+    raw = _Disk(folder / "raw")
+    if side == "sync":
+        _operations(bench, store, raw, theirs, at_most=1.2, raw_name="diskcache and the codec")
+    else:
+        _operations(bench, store, _AsyncDisk(raw), theirs, at_most=1.0, raw_name="the same in asyncio.to_thread")
+        for name, calls, at_most in (("get", _FIFTY_GETS, 2.0), ("put", _FIFTY_PUTS, 1.0)):
+            rivals = [Rival("diskcache and the codec, no loop", _loop(getattr(raw, name), calls), at_most)]
+            if theirs is not None:
+                rivals.append(Rival("py-key-value-aio", _at_once(getattr(theirs, name), calls)))
+            bench.compare(f"{name}, 50 at once", _at_once(getattr(store, name), calls), *rivals, calls=50)
+        puts = _at_once(store.put, _FIFTY_PUTS)
+        late = median(bench.run(partial(_latest, puts, 10)) for _ in range(3 if bench.quick else 21))
+        bench.absolute("the loop's longest stall, 500 puts, median", late * 1e3, "ms", at_most=5)
+    bench.run(store.close)
+    raw.cache.close()
 
 
 async def _latest(call: Operation, times: int) -> float:

@@ -70,8 +70,10 @@ class Summary:
     def __init__(self) -> None:
         self.met = Met()
         self.required = [name.strip() for name in os.environ.get("KV_REQUIRE_SERVERS", "").split(",") if name.strip()]
+        if self.required == ["all"]:
+            self.required = list(BACKENDS)
         if unknown := set(self.required) - set(BACKENDS):
-            message = f"KV_REQUIRE_SERVERS names {', '.join(sorted(unknown))}; known are {', '.join(BACKENDS)}"
+            message = f"KV_REQUIRE_SERVERS names {', '.join(sorted(unknown))}; known are all, {', '.join(BACKENDS)}"
             raise pytest.UsageError(message)
         self._uses: dict[str, set[str]] = {}
 
