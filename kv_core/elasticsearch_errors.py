@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from kv_core.deadline import unsent
@@ -40,8 +40,7 @@ def translate(errors: Any, error: Exception) -> BaseKeyValueError:
         errors: The driver, with the client's exceptions.
         error: What it raised.
     """
-    reasons: tuple[Any, ...] = getattr(error, "errors", ())
-    never = unsent(error) or any(isinstance(reason, errors.UNSENT) for reason in reasons)
+    never = unsent(error) or any(isinstance(reason, errors.UNSENT) for reason in _reasons(error))
     outcome: Outcome = "not_applied" if never else "unknown"
     match error:
         case errors.UnsupportedProductError():
@@ -62,6 +61,12 @@ def translate(errors: Any, error: Exception) -> BaseKeyValueError:
         case _:
             named = StoreProtocolError(f"{NAME}: unexpected {type(error).__name__}.", outcome="unknown")
     return named
+
+
+def _reasons(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def kind_of(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -107,6 +108,11 @@ def read_servers(url: str, api_key: str | tuple[str, str] | None = None) -> Serv
     return Servers(scheme, nodes, path, login, api_key, **options)
 
 
+def basic(login: tuple[str, str] | None) -> str | None:
+    """Return a user and a password as they are sent; the client itself takes ASCII alone."""
+    return None if login is None else b64encode(":".join(login).encode()).decode()
+
+
 def login_of(given: Any) -> dict[str, Any]:
     """Return the client's options for what a credential provider gave: an API key, or a user and a password.
 
@@ -117,7 +123,7 @@ def login_of(given: Any) -> dict[str, Any]:
         case str() | (str(),):
             return {"api_key": given if isinstance(given, str) else given[0]}
         case (str(), str()):
-            return {"basic_auth": (given[0], given[1])}
+            return {"basic_auth": basic(given)}
         case _:
             raise ConfigurationError(
                 "ElasticsearchStore: credential_provider gives an API key, or a user and a password."

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from kv_core.deadline import unsent
 from kv_core.elasticsearch_errors import closed
-from kv_core.elasticsearch_options import Servers, login_of
+from kv_core.elasticsearch_options import Servers, basic, login_of
 from kv_core.errors import ConfigurationError, MissingDependencyError
 
 try:
@@ -48,7 +48,7 @@ __all__ = [
 
 T = TypeVar("T")
 Request: TypeAlias = Callable[[Elasticsearch], Awaitable[T]]
-"""What is asked of the client; its requests that change entries are POSTs, which aiohttp never repeats by itself."""
+"""What is asked of the client; what changes entries is a POST, which aiohttp never repeats by itself."""
 
 UNSENT: Final = (ClientConnectorError,)
 """What goes wrong before a request is sent."""
@@ -159,7 +159,7 @@ def connect(servers: Servers, credential_provider: object) -> Client:
     ]
     client = Elasticsearch(
         nodes,
-        basic_auth=servers.login,
+        basic_auth=basic(servers.login),
         api_key=servers.api_key,
         node_class=_Node,
         max_retries=0,

@@ -9,12 +9,13 @@ from kv_core.aio._drivers import elasticsearch as driver
 from kv_core.aio._runtime import Clients
 from kv_core.elasticsearch_documents import MAPPING, Operation, check_mapping, lines
 from kv_core.elasticsearch_errors import EXISTS, MISSING, failure_of, kind_in, kind_of
-from kv_core.errors import StoreConnectionError
+from kv_core.errors import StoreConnectionError, StoreProtocolError
 
 T = TypeVar("T")
 
 CHUNK: Final = 10_000
 """How many documents one request deletes at most."""
+_NDJSON: Final = {"accept": "application/json", "content-type": "application/x-ndjson"}
 
 
 class Index:
@@ -33,7 +34,9 @@ class Index:
         """Return documents by their ids, with one field of theirs; None for each that is missing."""
         answer = await self._ask(lambda client: client.mget(index=self._name, ids=names, source_includes=[field]))
         found: list[dict[str, Any]] = answer["docs"]
-        for item in found:
+        for item, name in zip(found, names, strict=True):
+            if item["_id"] != name:
+                raise StoreProtocolError("ElasticsearchStore: the server answers about another document.")
             failure = failure_of(item)
             if failure is not None and kind_in(item) != MISSING:
                 raise failure
@@ -44,7 +47,9 @@ class Index:
         body = lines(operations)
         while True:
             await self._prepare()
-            answer = await self._ask(lambda client: client.bulk(index=self._name, operations=body))
+            answer = await self._ask(
+                lambda client: client.perform_request("POST", f"/{self._name}/_bulk", headers=_NDJSON, body=body)
+            )  # client.bulk sends PUT, which some HTTP clients repeat by themselves
             items = [next(iter(item.values())) for item in answer["items"]]
             if kind_in(items[0]) != MISSING:
                 return items
@@ -86,16 +91,12 @@ class Index:
 
     async def refresh(self) -> bool:
         """Let searches see every write that was acknowledged; return whether there is an index at all."""
-        if not await self._is_there():
+        if not await self.is_there():
             return False
         answer = await self._ask(lambda client: client.indices.refresh(index=self._name))
         if answer["_shards"]["failed"]:
             raise StoreConnectionError("ElasticsearchStore: a shard could not be refreshed.")
         return True
-
-    async def ping(self) -> None:
-        """Ask for the index, whether or not it is there."""
-        await self._ask(lambda client: client.indices.exists(index=self._name))
 
     async def close(self) -> None:
         """Let go of the clients."""
@@ -105,16 +106,16 @@ class Index:
         """Make the index, unless it is there."""
         if self._ready:
             return
-        if not await self._is_there():
+        if not await self.is_there():
             try:
                 await self._ask(lambda client: client.indices.create(index=self._name, mappings=MAPPING))
             except driver.ApiError as error:
                 if kind_of(error) != EXISTS:  # another worker was first
                     raise
-            await self._is_there()
+            await self.is_there()
         self._ready = True
 
-    async def _is_there(self) -> bool:
+    async def is_there(self) -> bool:
         """Say whether there is an index; one that was not made for entries is an error."""
         try:
             answer = await self._ask(lambda client: client.indices.get_mapping(index=self._name))

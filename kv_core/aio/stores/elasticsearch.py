@@ -255,7 +255,7 @@ class ElasticsearchStore(BaseStore):
 
     @override
     async def _ping(self) -> None:
-        await self._call(None, None, self._index.ping)
+        await self._call(None, None, self._index.is_there)
 
     @override
     async def _release(self) -> None:

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from kv_core.deadline import left
 from kv_core.elasticsearch_errors import closed
-from kv_core.elasticsearch_options import Servers, login_of
+from kv_core.elasticsearch_options import Servers, basic, login_of
 from kv_core.errors import ConfigurationError, MissingDependencyError, StoreTimeoutError
 
 try:
@@ -113,12 +113,13 @@ class _Borrowed(Client):
 
 
 class _Node(Urllib3HttpNode):
-    """A node that waits as long as the call's deadline allows."""
+    """A node that waits as long as the call's deadline allows, and marks what goes wrong while it connects."""
 
     def __init__(self, config: NodeConfig) -> None:
         super().__init__(config)
         pool: Any = self.pool
         pool.ca_certs = None  # or public authorities would be trusted beside those of our own context
+        pool.ConnectionCls = _marking(pool.ConnectionCls)
 
     @override
     def perform_request(
@@ -126,6 +127,17 @@ class _Node(Urllib3HttpNode):
     ) -> Any:
         seconds: Any = Timeout(total=left(_LONGEST))
         return super().perform_request(method, target, body, headers, seconds)
+
+
+def _marking(kind: Any) -> Any:
+    def connect(self: Any) -> None:
+        try:
+            kind.connect(self)
+        except BaseException as error:
+            error.kv_unsent = True  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] - read by deadline.unsent
+            raise
+
+    return type(kind.__name__, (kind,), {"connect": connect})
 
 
 def connect(servers: Servers, credential_provider: object) -> Client:
@@ -145,7 +157,7 @@ def connect(servers: Servers, credential_provider: object) -> Client:
     ]
     client = Elasticsearch(
         nodes,
-        basic_auth=servers.login,
+        basic_auth=basic(servers.login),
         api_key=servers.api_key,
         node_class=_Node,
         max_retries=0,

@@ -256,7 +256,7 @@ class ElasticsearchStore(BaseStore):
 
     @override
     def _ping(self) -> None:
-        self._call(None, None, self._index.ping)
+        self._call(None, None, self._index.is_there)
 
     @override
     def _release(self) -> None:

@@ -1,0 +1,78 @@
+"""What the Elasticsearch store knows without a server: ids, fields, URLs, which client fits which side."""
+
+import random
+
+import elasticsearch
+import pytest
+
+from kv_core import elasticsearch_documents as documents
+from kv_core.aio.stores import elasticsearch as aio
+from kv_core.elasticsearch_options import read_servers
+from kv_core.errors import ConfigurationError
+from kv_core.sync.stores import elasticsearch as sync
+
+
+@pytest.mark.faults(1, 9, 10, 12)
+def test_ids_are_short_and_never_shared():
+    """Addresses that look like each other or like digests, or are too long, have short ids of their own."""
+    rng = random.Random(7)
+    joined = ["".join(rng.choice(":%~a") for _ in range(rng.choice([6, 520]))) for _ in range(200)]
+    places = {(text[:at], text[at:]) for text in joined for at in range(1, len(text), 1 + len(text) // 40)}
+    places |= {("c", "k" * length) for length in range(500, 530)} | {("é" * length, "k") for length in range(240, 260)}
+    ids = {documents.name_of(*place) for place in places}
+
+    assert len(ids) == len(places)
+    assert max(len(name.encode()) for name in ids) <= 512
+    again = {(name, "") for name in ids} | {("c", name) for name in ids}
+    assert not ids & {documents.name_of(*place) for place in again}
+
+
+@pytest.mark.faults(9, 12)
+def test_terms_are_short_and_never_shared():
+    """Every collection has a term of its own, of 512 bytes at most, one that looks like another's term included."""
+    names = {"a", "a:", "a%3A", ":", "%", "é" * 300, "c" * 512, "c" * 513, "c" * 70_000}
+    terms = {documents.term_of(name) for name in names}
+    again = terms - names
+
+    assert len(terms) == len(names)
+    assert max(len(term.encode()) for term in terms) <= 512
+    assert not terms & {documents.term_of(term) for term in again if term != "a%3A"}
+
+
+def test_tokens_of_other_stores_are_none():
+    """A revision of another store, or one that was made up, is no state."""
+    state = documents.State(7, 1, None)
+
+    assert documents.state_in(state.token) == state
+    for token in ("none", b"7.1@", 7, "7.1", "7.1@\nx", "-7.1@", "7.x@"):
+        assert documents.state_in(token) is None
+
+
+def test_a_client_of_the_other_side_is_refused():
+    """A client that does not fit the side is refused at construction."""
+    with pytest.raises(ConfigurationError, match="AsyncElasticsearch on this side, not Elasticsearch"):
+        aio.ElasticsearchStore(client=elasticsearch.Elasticsearch("http://localhost:9200"))
+    with pytest.raises(ConfigurationError, match="Elasticsearch on this side, not AsyncElasticsearch"):
+        sync.ElasticsearchStore(client=elasticsearch.AsyncElasticsearch("http://localhost:9200"))
+
+
+@pytest.mark.faults(118)
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("elasticsearch://h", [("h", 9200)]),
+        ("elasticsearch://h:1,[::1],[::2]:3", [("h", 1), ("::1", 9200), ("::2", 3)]),
+        ("elasticsearchs://a%3Ab:p%40%2C%23@H:1", [("h", 1)]),
+        ("https://h:443/x?verify_certs=no", [("h", 443)]),
+    ],
+)
+def test_urls_are_read(url, hosts):
+    """Hosts, ports, logins, the path and options are read from a URL, and a login is never shown."""
+    servers = read_servers(url)
+
+    assert servers.hosts == tuple(hosts)
+    assert servers.scheme == ("https" if url.startswith(("https", "elasticsearchs")) else "http")
+    assert servers.login in {None, ("a:b", "p@,#")}
+    assert servers.verify_certs is ("verify_certs" not in url)
+    assert "p@" not in repr(servers)
+    assert "s3cret" not in repr(read_servers("elasticsearch://h", api_key="s3cret"))
