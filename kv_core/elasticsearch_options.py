@@ -120,10 +120,10 @@ def login_of(given: Any) -> dict[str, Any]:
         ConfigurationError: It is neither.
     """
     match given:
-        case str() | (str(),):
-            return {"api_key": given if isinstance(given, str) else given[0]}
-        case (str(), str()):
-            return {"basic_auth": basic(given)}
+        case (str() as key) | (str() as key,):
+            return {"api_key": key}
+        case (str() as user, str() as password):
+            return {"basic_auth": basic((user, password))}
         case _:
             raise ConfigurationError(
                 "ElasticsearchStore: credential_provider gives an API key, or a user and a password."
