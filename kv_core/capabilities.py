@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from kv_core.errors import UnsupportedOperationError
+
+
+class Promises(NamedTuple):
+    """How far a store's promises go, in a few words each, as the documentation lists them.
+
+    Attributes:
+        clock: Whose clock ends entries.
+        acknowledged: What has happened to a write that was acknowledged.
+        largest: The largest entry, as it is sent.
+        dropped: What may go before its end.
+    """
+
+    clock: str
+    acknowledged: str
+    largest: str
+    dropped: str
 
 
 @dataclass(frozen=True, slots=True)

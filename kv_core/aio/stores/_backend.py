@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple, ParamSpec, TypeVar
 from kv_core import codec
 from kv_core.address import check_collection
 from kv_core.aio._runtime import Op, gather, within
-from kv_core.capabilities import ALL, unsupported
+from kv_core.capabilities import ALL, Promises, unsupported
 from kv_core.checks import positive, whole
 from kv_core.deadline import unsent
 from kv_core.entry import VERSION, Entry, Revision
@@ -46,6 +46,7 @@ class Backend:
     """A backend as `BaseStore` sees it: what to read and write, in which form, and how to call it."""
 
     _has: ClassVar[frozenset[str]] = ALL
+    _promises: ClassVar[Promises]
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from kv_core.aio._drivers.disk import Client
 from kv_core.aio._runtime import Op
 from kv_core.aio.stores._backend import Write
 from kv_core.aio.stores.base import BaseStore
+from kv_core.capabilities import Promises
 from kv_core.checks import whole
 from kv_core.decisions import Action, Decision, Written
 from kv_core.disk_databases import Connect
@@ -27,6 +28,13 @@ T = TypeVar("T")
 
 class DiskBase(BaseStore):
     """A store whose entries are rows of SQLite databases."""
+
+    _promises = Promises(
+        clock="this machine's, exact",
+        acknowledged="survives the end of the process; a power loss may roll back the last writes",
+        largest="1 GB, SQLite's limit unless it was built with another",
+        dropped="nothing, unless `max_size` or `max_entries_per_collection` is given",
+    )
 
     def __init__(
         self,

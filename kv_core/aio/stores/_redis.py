@@ -16,7 +16,7 @@ from kv_core.aio.stores._backend import DEFAULT_COLLECTION, Write
 from kv_core.aio.stores._redis_cluster import Cluster
 from kv_core.aio.stores._redis_server import Failures, Link, Server
 from kv_core.aio.stores.base import PAGE, BaseStore
-from kv_core.capabilities import ALL
+from kv_core.capabilities import ALL, Promises
 from kv_core.entry import Entry
 from kv_core.errors import (
     BaseKeyValueError,
@@ -41,6 +41,12 @@ class RedisBase(BaseStore, Generic[R]):
     """A store on one server, on a cluster, or on a primary that sentinels watch; one string a key."""
 
     _has = ALL - {"cull"}
+    _promises = Promises(
+        clock="the server's, in milliseconds, rounded up",
+        acknowledged="in the memory of one server; a crash or a failover may lose what was not yet saved or replicated",
+        largest="512 MB, or the server's `proto-max-bulk-len`",
+        dropped="what the server's `maxmemory-policy` evicts",
+    )
     _library: ClassVar[Library[Any]]
 
     def __init__(

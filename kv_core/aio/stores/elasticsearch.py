@@ -15,6 +15,7 @@ from kv_core.aio._runtime import Borrowed, PerLoop
 from kv_core.aio.stores._backend import DEFAULT_COLLECTION, Write
 from kv_core.aio.stores._elasticsearch_index import Index
 from kv_core.aio.stores.base import PAGE, BaseStore
+from kv_core.capabilities import Promises
 from kv_core.elasticsearch_documents import Operation, State, operation
 from kv_core.elasticsearch_errors import CONFLICT, failure_of, raise_failures, translate
 from kv_core.elasticsearch_options import read_servers
@@ -33,6 +34,13 @@ class ElasticsearchStore(BaseStore):
     Entries end by the reader's wall clock, exactly; `cull` removes those that have ended.
     The first write makes the index; a read never does. A collection is a field, and never names an index.
     """
+
+    _promises = Promises(
+        clock="the reader's, exact",
+        acknowledged="in the transaction log of every copy that is in sync",
+        largest="70 MiB, or what the server's `http.max_content_length` allows",
+        dropped="nothing; what has ended stays until `cull`",
+    )
 
     @also(index_prefix="index", elasticsearch_client="client")
     def __init__(

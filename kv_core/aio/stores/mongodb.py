@@ -13,6 +13,7 @@ from kv_core.aio._drivers import mongodb as driver
 from kv_core.aio._runtime import Borrowed, Clients, Op, PerLoop
 from kv_core.aio.stores._backend import DEFAULT_COLLECTION, Write
 from kv_core.aio.stores.base import PAGE, BaseStore
+from kv_core.capabilities import Promises
 from kv_core.entry import Entry, Revision
 from kv_core.errors import BaseKeyValueError, ConfigurationError
 from kv_core.mongodb_documents import ABSENT, LIVING, OURS, Stored, bounds, identify
@@ -40,6 +41,13 @@ class MongoDBStore(BaseStore):
     concern; a standalone server keeps it as its journal does. Reads go to the primary. An entry has at most 16 MiB,
     less its key and two kilobytes.
     """
+
+    _promises = Promises(
+        clock="this machine's for plain reads and puts, the server's for what is conditional",
+        acknowledged="on a majority of the replica set, unless another write concern is asked for",
+        largest="16 MiB, less its key and two kilobytes",
+        dropped="nothing",
+    )
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from typing_extensions import override
 from kv_core import codec
 from kv_core.aio.stores._backend import DEFAULT_COLLECTION
 from kv_core.aio.stores.base import BaseStore
+from kv_core.capabilities import Promises
 from kv_core.checks import whole
 from kv_core.simple_table import SimpleTable
 from kv_core.ttl import SYSTEM_CLOCK, Clock, KeptTTL, When
@@ -20,6 +21,13 @@ class SimpleStore(BaseStore):
     Entries end by this machine's wall clock, exactly; the dict is rid of them when it has doubled, and by `cull`.
     After a fork each process goes on with a copy. Nothing is evicted unless `max_entries` says so.
     """
+
+    _promises = Promises(
+        clock="this machine's, exact",
+        acknowledged="in this process's memory, and gone with it",
+        largest="no limit",
+        dropped="nothing, unless `max_entries` is given",
+    )
 
     def __init__(
         self,

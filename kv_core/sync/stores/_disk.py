@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from typing_extensions import override
 
 from kv_core import codec, counter
+from kv_core.capabilities import Promises
 from kv_core.checks import whole
 from kv_core.decisions import Action, Decision, Written
 from kv_core.disk_databases import Connect
@@ -28,6 +29,13 @@ T = TypeVar("T")
 
 class DiskBase(BaseStore):
     """A store whose entries are rows of SQLite databases."""
+
+    _promises = Promises(
+        clock="this machine's, exact",
+        acknowledged="survives the end of the process; a power loss may roll back the last writes",
+        largest="1 GB, SQLite's limit unless it was built with another",
+        dropped="nothing, unless `max_size` or `max_entries_per_collection` is given",
+    )
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from kv_core import address, codec, counter
 from kv_core import redis_scripts as scripts
-from kv_core.capabilities import ALL
+from kv_core.capabilities import ALL, Promises
 from kv_core.entry import Entry
 from kv_core.errors import (
     BaseKeyValueError,
@@ -42,6 +42,12 @@ class RedisBase(BaseStore, Generic[R]):
     """A store on one server, on a cluster, or on a primary that sentinels watch; one string a key."""
 
     _has = ALL - {"cull"}
+    _promises = Promises(
+        clock="the server's, in milliseconds, rounded up",
+        acknowledged="in the memory of one server; a crash or a failover may lose what was not yet saved or replicated",
+        largest="512 MB, or the server's `proto-max-bulk-len`",
+        dropped="what the server's `maxmemory-policy` evicts",
+    )
     _library: ClassVar[Library[Any]]
 
     def __init__(

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from kv_core import codec
 from kv_core import elasticsearch_documents as documents
+from kv_core.capabilities import Promises
 from kv_core.elasticsearch_documents import Operation, State, operation
 from kv_core.elasticsearch_errors import CONFLICT, failure_of, raise_failures, translate
 from kv_core.elasticsearch_options import read_servers
@@ -34,6 +35,13 @@ class ElasticsearchStore(BaseStore):
     Entries end by the reader's wall clock, exactly; `cull` removes those that have ended.
     The first write makes the index; a read never does. A collection is a field, and never names an index.
     """
+
+    _promises = Promises(
+        clock="the reader's, exact",
+        acknowledged="in the transaction log of every copy that is in sync",
+        largest="70 MiB, or what the server's `http.max_content_length` allows",
+        dropped="nothing; what has ended stays until `cull`",
+    )
 
     @also(index_prefix="index", elasticsearch_client="client")
     def __init__(

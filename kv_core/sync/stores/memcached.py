@@ -10,7 +10,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from typing_extensions import override
 
 from kv_core import codec, counter
-from kv_core.capabilities import ALL, unsupported
+from kv_core.capabilities import ALL, Promises, unsupported
 from kv_core.deadline import left
 from kv_core.decisions import Action, Decision, Written
 from kv_core.entry import Revision
@@ -48,6 +48,12 @@ class MemcachedStore(BaseStore):
     """
 
     _has = ALL - _WITHDRAWN
+    _promises = Promises(
+        clock="the reader's, exact; the server keeps entries up to two seconds longer",
+        acknowledged="in the memory of one server",
+        largest="1 MiB with its name, or the server's item size (`-I`)",
+        dropped="what is used least, when the server is full",
+    )
 
     def __init__(
         self,

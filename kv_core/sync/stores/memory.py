@@ -9,6 +9,7 @@ from typing import Any
 from typing_extensions import override
 
 from kv_core import codec, counter
+from kv_core.capabilities import Promises
 from kv_core.checks import whole
 from kv_core.entry import Revision
 from kv_core.memory_table import MemoryTable, named_table
@@ -23,6 +24,13 @@ class MemoryStore(BaseStore):
     Entries end exactly, by the monotonic clock; their room is given back as others are written or listed.
     After a fork each process goes on with a copy. Nothing is evicted unless `max_entries_per_collection` says so.
     """
+
+    _promises = Promises(
+        clock="the process's monotonic clock, exact",
+        acknowledged="in this process's memory, and gone with it",
+        largest="no limit",
+        dropped="nothing, unless `max_entries_per_collection` is given",
+    )
 
     def __init__(
         self,

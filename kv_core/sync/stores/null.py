@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from kv_core.capabilities import BASIC, SEGMENTS
+from kv_core.capabilities import BASIC, SEGMENTS, Promises
 from kv_core.sync.stores.base import BaseStore
 from kv_core.ttl import When
 
@@ -22,6 +22,12 @@ class NullStore(BaseStore):
 
     _has: ClassVar[frozenset[str]] = (
         BASIC | SEGMENTS["Enumerate"] | SEGMENTS["Destroy"] | SEGMENTS["Cull"] | SEGMENTS["Ping"]
+    )
+    _promises = Promises(
+        clock="none: nothing is kept",
+        acknowledged="forgotten",
+        largest="no limit",
+        dropped="everything, at once",
     )
 
     @override
