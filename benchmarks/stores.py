@@ -250,7 +250,7 @@ def _network(bench: Bench, side: str, kind: str) -> None:
         return
     bench.title(f"{subject.name}, {side}" + (", on a cluster" if "cluster" in kind else ""))
     raw = connect(kind, side, url)
-    store = _store(side, subject.module, subject.name, url=url)
+    store = _store(side, subject.module, subject.name, url=url, timeout=60)  # a busy machine is no failure
     theirs = subject.theirs and subject.theirs(url=url)
     threads = ", each in asyncio.to_thread" if side == "aio" and kind == "memcached" else ""
     raw_name = f"{subject.client} and the codec{threads}"
