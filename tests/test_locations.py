@@ -166,7 +166,7 @@ def test_a_server_that_is_not_there(scheme, side):
     with stopwatch() as watch, pytest.raises(StoreConnectionError) as caught:
         call(spec, side, "put", "key", {"n": 1})
 
-    assert watch.seconds < 1.5
+    assert watch.seconds < 3  # the default would be 5
     assert caught.value.outcome == "not_applied"
     assert caught.value.retryable
 
