@@ -1,6 +1,7 @@
 """Every store of the project, for tests that hold for all of them: a new store is one entry of `STORES`.
 
-A test takes `@each_store`, which gives it `case` and `side`, and opens the store in its `place`:
+A test takes `@each_store`, or `@each_form` for clusters and the like, which gives it `case` and `side`, and opens the
+store in its `place`:
 
     @each_store
     def test_something(case, side, place):
@@ -14,7 +15,7 @@ import asyncio
 import inspect
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -109,10 +110,30 @@ STORES: dict[str, Case] = {
 }
 """The stores by name."""
 
-each_store = pytest.mark.parametrize(
-    ("case", "side"),
-    [pytest.param(case, side, id=f"{name}-{side}") for name, case in STORES.items() for side in SIDES],
-)
+FORMS: dict[str, Case] = {
+    case.name: case
+    for case in (
+        *(
+            Case(f"{name}_{form}", STORES[name].path, options, server=f"{name}_{form}_server")
+            for name in ("redis", "valkey")
+            for form, options in (
+                ("cluster", lambda place: {"url": place.url}),
+                ("sentinel", lambda place: {"url": f"{place.url}/10"}),
+            )
+        ),
+        replace(STORES["memcached"], name="memcached_nodes", server="memcached_nodes_server"),
+    )
+}
+"""The same stores on several servers."""
+
+
+def _each(cases: dict[str, Case]) -> pytest.MarkDecorator:
+    found = [pytest.param(case, side, id=f"{name}-{side}") for name, case in cases.items() for side in SIDES]
+    return pytest.mark.parametrize(("case", "side"), found)
+
+
+each_store = _each(STORES)
+each_form = _each(FORMS)
 
 
 def place_of(case: Case, request: pytest.FixtureRequest, folder: Path) -> Place:

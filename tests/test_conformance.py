@@ -4,7 +4,7 @@ import pytest
 from conformance.matrix import ALIKE, FOUND, columns_of, differences, matrix, note
 from conformance.replay import load, reference, replay
 from published import publish, read
-from stores import Handle, each_store, opened
+from stores import Handle, each_form, each_store, opened
 
 from kv_core import errors
 from kv_core.capabilities import ALL
@@ -45,6 +45,14 @@ def test_a_store_answers_the_script(case, side, place, pytestconfig):
     assert [f"{line}, but {given}" for line, given in found] == []
     if not pytestconfig.getoption("publish"):
         assert columns_of(read("stores/conformance.md", "matrix")).get(case.name) == FOUND[case.name], "`make tables`"
+
+
+@each_form
+@pytest.mark.faults(116)
+def test_several_servers_answer_the_script(case, side, place):
+    """On clusters, behind sentinels and on several nodes every call has the answer that was kept."""
+    with opened(case, side, place) as store:
+        assert [f"{line}, but {given}" for line, given in differences(store, SCRIPT)] == []
 
 
 @pytest.mark.faults(116)

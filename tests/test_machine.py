@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from machine import StoreMachine
-from stores import Handle, each_store, opened
+from stores import Handle, each_form, each_store, opened
 
 from kv_core.sync.stores.memory import MemoryStore
 from kv_core.sync.wrappers import NameWrapper
@@ -33,6 +33,13 @@ def test_a_store_is_a_dict(case, side, place):
     """Whatever is done to a store, it answers as a dict of values would."""
     with opened(case, side, place) as store:
         run(store, EXAMPLES, STEPS)
+
+
+@each_form
+def test_several_servers_are_a_dict(case, side, place):
+    """The same holds on clusters, behind sentinels and on several nodes."""
+    with opened(case, side, place) as store:
+        run(store, EXAMPLES // 5, STEPS)
 
 
 class Losing(MemoryStore):
