@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from contextlib import closing
+from functools import partial
 from hashlib import blake2b
 from itertools import count
 
@@ -153,9 +154,7 @@ def test_killed_writer_loses_nothing(disk, tmp_path, side):
     acknowledged: dict[str, dict[str, int]] = {"c0": {}, "c1": {}}
     for _ in range(200 if FULL else 10):
         reading, writing = os.pipe()
-        pid = in_child(
-            lambda out=writing: puts(disk, side, tmp_path, lambda line, out=out: os.write(out, line), workers=8)
-        )
+        pid = in_child(partial(puts, disk, side, tmp_path, partial(os.write, writing), workers=8))
         os.close(writing)
         with os.fdopen(reading, "rb") as said:
             lines = [said.readline() for _ in range(5000 if FULL else 100)]

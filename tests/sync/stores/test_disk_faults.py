@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import stat
 import threading
+import time
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -277,6 +278,35 @@ def test_garbage_is_corrupt(store, plant, content):
     assert store.delete("key") is True
 
 
+BOMBS = {"dicts": '{"a":' * 100_000 + "1" + "}" * 100_000, "lists": "[" * 100_000 + "]" * 100_000, "digits": "9" * 5000}
+
+
+@pytest.mark.faults(34, 35)
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
+def test_bombs_are_corrupt(store, plant, bomb):
+    """Bytes nested a hundred thousand deep, or with a number of five thousand digits, are an error by name."""
+    plant("key", value=f'{{"collection":"default_collection","key":"key","version":1,"value":{{"a":{bomb}}}}}')
+
+    for read in (store.get, store.ttl, store.get_with_revision):
+        with pytest.raises(CorruptEntryError, match="key"):
+            read("key")
+
+
+@pytest.mark.faults(27)
+def test_copied_row(store, sql):
+    """A row copied to another key is not that key's entry: every read says so, and no value is given."""
+    store.put("mine", {"secret": 1})
+    names = [address.encode("default_collection", key) for key in ("yours", "mine")]
+    sql("UPDATE Cache SET key = ? WHERE key = ?", *names)
+
+    for read in (store.get, store.ttl, store.get_with_revision, store.increment):
+        with pytest.raises(CorruptEntryError, match="yours"):
+            read("yours")
+    with pytest.raises(CorruptEntryError, match="yours"):
+        store.get_many(["mine", "yours"])
+    assert store.get("mine") is None
+
+
 @pytest.mark.faults(97)
 def test_files_outside_stay_alone(store, plant, tmp_path):
     """A planted file name that leads out of the directory is neither read nor deleted."""
@@ -350,6 +380,33 @@ def test_entries_end_at_the_microsecond(store, clock):
     assert store.ttl("key") == (None, None)
     assert store.ttl_many(["key"]) == [(None, None)]
     assert store.keys() == []
+
+
+@pytest.mark.faults(58)
+def test_each_reader_has_its_clock(kind, make, tmp_path):
+    """An entry ends by the clock of the machine that reads it, as the docstring says."""
+    late = ToldClock()
+    late.advance(120)
+    with make() as store, kind(directory=tmp_path / "kv", _clock=late) as other:
+        store.put("key", {"n": 1}, ttl=60)
+
+        assert other.get("key") is None
+        assert store.get("key") == {"n": 1}
+    assert "this machine's wall clock" in (DiskStore.__doc__ or "")
+
+
+@pytest.mark.faults(60)
+def test_timeouts_do_not_see_the_wall_clock(make, folder, monkeypatch):
+    """Waiting for a lock takes as long as it should, though the wall clock jumps by an hour."""
+    with make(timeout=0.2) as store:
+        store.put("key", {"n": 1})
+        with closing(sqlite3.connect(folder / "cache.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            for now in (time.time() + 3600, time.time() - 3600):
+                monkeypatch.setattr("time.time", lambda now=now: now)
+                with stopwatch() as watch, pytest.raises(StoreTimeoutError):
+                    store.put("key", {"n": 2})
+                assert 0.1 < watch.seconds < 0.5
 
 
 @pytest.mark.faults(56)
@@ -427,6 +484,31 @@ def test_opening_waits_for_no_lock(make, folder):
                 assert late.get("key") == {"n": 1}
 
 
+@pytest.mark.faults(111)
+def test_first_puts_at_once(make, sql):
+    """Fifty first puts of one key at once, through several stores, leave one row; of conditional ones, one wins."""
+    stores = [make() for _ in range(5)]
+    gather(*[stores[number % 5].put("key", {"n": number}) for number in range(50)])
+    won = gather(*[stores[number % 5].put_if_absent("first", {"n": number}) for number in range(50)])
+
+    assert sum(won) == 1
+    assert sql("SELECT count(*) FROM Cache") == [(2,)]
+    for store in stores:
+        store.close()
+
+
+@pytest.mark.faults(102)
+def test_reading_adds_nothing(store, sql):
+    """Reads of collections that were never written leave no row and open no file."""
+    store.put("key", {"n": 1})
+    before = open_files(Path("/"))
+    for number in range(20_000 if os.environ.get("KV_TEST_FULL") else 500):
+        assert store.get("key", collection=f"collection{number}") is None
+
+    assert sql("SELECT count(*) FROM Cache") == [(1,)]
+    assert open_files(Path("/")) <= before + 3  # a reader of its own, on the side that waits
+
+
 @pytest.mark.faults(101)
 def test_no_update_is_lost_between_handles(make):
     """Increments through several stores on one directory all count."""
@@ -472,7 +554,26 @@ def fill(store):
         store.put(f"key{number}", {"text": "x" * 50_000})
 
 
-@pytest.mark.faults(139)
+@pytest.mark.faults(108, 139)
+def test_full_disk_at_the_start(make, folder):
+    """Without room for a new database a put is StoreFullError and leaves nothing; it goes on when there is room."""
+    with make() as store:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+        try:
+            for _ in range(2):
+                with pytest.raises(StoreFullError, match="key") as caught:
+                    store.put("key", {"n": 1})
+                assert caught.value.outcome == "not_applied"
+            assert not list(folder.iterdir())
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+        store.put("key", {"n": 1})
+        assert store.get("key") == {"n": 1}
+
+
+@pytest.mark.faults(108, 139)
 def test_full_disk(make):
     """Without room a write is StoreFullError; earlier entries stay readable; it goes on when there is room."""
     with make() as store:
@@ -497,6 +598,17 @@ def test_full_disk(make):
 
 
 # Limits and options ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.faults(42)
+@pytest.mark.parametrize("size", [2**20, 2**24, *([100 * 2**20] if os.environ.get("KV_TEST_FULL") else [])])
+def test_large_values(make, folder, size):
+    """Values of 1 and of 16 MiB come back whole, and lie in the database, not beside it."""
+    with make(timeout=60) as store:
+        store.put("key", {"text": "x" * size, "raw": b"\xff"})
+
+        assert store.get("key") == {"text": "x" * size, "raw": b"\xff"}
+        assert {path.name for path in folder.iterdir()} == {"cache.db", "cache.db-wal", "cache.db-shm"}
 
 
 @pytest.mark.faults(42)
