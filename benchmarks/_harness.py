@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, Self
 
 Operation = Callable[[], Any]
 """A call without arguments; what it returns is awaited if it can be."""
+Clock = Callable[[], float]
 
 _ROUNDS = 61
 _WARM_UP = 0.25  # seconds: connections, caches and a database's log reach the size that they keep
@@ -120,8 +121,8 @@ class Bench:
             self._report(Row(self._title, what, mine, rival.name, theirs, shown, bar, held), first=number == 1)
 
     def cost(self, what: str, ours: Operation, bare: Operation, *, at_most: float | None = None) -> None:
-        """Measure what an operation costs beyond a bare one, in microseconds."""
-        rounds = self._measure([ours, bare])
+        """Measure what an operation that waits for nobody costs beyond a bare one, in microseconds of this process."""
+        rounds = self._measure([ours, bare], process_time)
         mine, theirs = (median(one[at] for one in rounds) * 1e6 for at in (0, 1))
         extra = median(one[0] - one[1] for one in rounds) * 1e6
         self._report_absolute(what, mine, "without it", theirs, f"{extra:+.2f} µs", extra, at_most)
@@ -170,7 +171,7 @@ class Bench:
         """Return the report as data."""
         return [asdict(row) for row in self.rows]
 
-    def _measure(self, calls: list[Operation]) -> list[list[float]]:
+    def _measure(self, calls: list[Operation], clock: Clock = perf_counter) -> list[list[float]]:
         """Return, for each round, the seconds that one call of each contender took."""
         gc.collect()
         gc.disable()  # as timeit does: a collection would hit contenders by chance
@@ -179,7 +180,7 @@ class Bench:
             rounds: list[list[float]] = []
             end = perf_counter() + _LONGEST
             while len(rounds) < self._rounds and (len(rounds) < _FEWEST or perf_counter() < end):
-                rounds.append([self._spin(call, times) for call, times in zip(calls, repeats, strict=True)])
+                rounds.append([self._spin(call, times, clock) for call, times in zip(calls, repeats, strict=True)])
             return rounds
         finally:
             gc.enable()
@@ -195,20 +196,20 @@ class Bench:
             elif perf_counter() >= end:
                 return max(1, round(repeats * _SECONDS / seconds))
 
-    def _spin(self, call: Operation, repeats: int) -> float:
+    def _spin(self, call: Operation, repeats: int, clock: Clock = perf_counter) -> float:
         if inspect.iscoroutinefunction(call):
-            return self._loop.run(_spin_waiting(call, repeats))
-        start = perf_counter()
+            return self._loop.run(_spin_waiting(call, repeats, clock))
+        start = clock()
         for _ in range(repeats):
             call()
-        return (perf_counter() - start) / repeats
+        return (clock() - start) / repeats
 
 
-async def _spin_waiting(call: Operation, repeats: int) -> float:
-    start = perf_counter()
+async def _spin_waiting(call: Operation, repeats: int, clock: Clock) -> float:
+    start = clock()
     for _ in range(repeats):
         await call()
-    return (perf_counter() - start) / repeats
+    return (clock() - start) / repeats
 
 
 async def _wait(result: Any) -> Any:

@@ -12,6 +12,8 @@ from kv_core.forks import renew_after_fork
 MAX_COLLECTIONS: Final = 1000
 """How many collections are counted apart; what comes later is counted under `OTHER`."""
 OTHER: Final = "(other)"
+NONE: Final = ""
+"""Stands for the collection of a call that is about none."""
 
 _READS: Final = frozenset(("get", "get_many", "ttl", "ttl_many", "get_with_revision"))
 _BOUNDS: Final = [(step << doublings) / 1e9 for doublings in range(45) for step in (5, 6, 7, 8)]
@@ -62,6 +64,16 @@ class OperationStatistics:
 
     def _copy(self) -> OperationStatistics:
         return OperationStatistics(self.count, self.hits, self.misses, self.errors, self.seconds, list(self._latencies))
+
+    def _plus(self, other: OperationStatistics) -> OperationStatistics:
+        return OperationStatistics(
+            self.count + other.count,
+            self.hits + other.hits,
+            self.misses + other.misses,
+            self.errors + other.errors,
+            self.seconds + other.seconds,
+            [here + there for here, there in zip(self._latencies, other._latencies, strict=True)],
+        )
 
 
 @dataclass(slots=True)
@@ -115,8 +127,7 @@ class Counters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._total: dict[str, OperationStatistics] = {}
-        self._collections: dict[str, dict[str, OperationStatistics]] = {}
+        self._collections: dict[str | None, dict[str, OperationStatistics]] = {}
         renew_after_fork(self)
 
     def record(
@@ -133,7 +144,7 @@ class Counters:
 
         Args:
             operation: Its name.
-            collection: The collection it was about, if it was about one.
+            collection: The collection it was about (None: the default one), or `NONE`.
             seconds: How long it took.
             hits: Keys for which there was an entry.
             misses: Keys for which there was none.
@@ -141,31 +152,33 @@ class Counters:
         """
         bucket = bisect(_BOUNDS, seconds, 0, len(_BOUNDS) - 1)
         with self._lock:
-            total = self._total.get(operation)
-            if total is None:
-                total = self._total[operation] = OperationStatistics()
-            total._add(hits, misses, error, seconds, bucket)  # pyright: ignore[reportPrivateUsage] - of this module
-            if collection is not None:
-                here = self._collections.get(collection)
-                if here is None:
-                    name = collection if len(self._collections) < MAX_COLLECTIONS else OTHER
-                    here = self._collections.setdefault(name, {})
-                one = here.get(operation)
-                if one is None:
-                    one = here[operation] = OperationStatistics()
-                one._add(hits, misses, error, seconds, bucket)  # pyright: ignore[reportPrivateUsage] - of this module
+            here = self._collections.get(collection)
+            if here is None:
+                name = collection if len(self._collections) < MAX_COLLECTIONS else OTHER
+                here = self._collections.setdefault(name, {})
+            one = here.get(operation)
+            if one is None:
+                one = here[operation] = OperationStatistics()
+            one._add(hits, misses, error, seconds, bucket)  # pyright: ignore[reportPrivateUsage] - of this module
 
-    def read(self) -> Statistics:
+    def read(self, default_collection: str) -> Statistics:
         """Return a copy of all counters as of one moment."""
         with self._lock:
-            return Statistics(
-                _copies(self._total), {name: Statistics(_copies(here)) for name, here in self._collections.items()}
-            )
+            copies = {
+                name: {operation: one._copy() for operation, one in here.items()}  # pyright: ignore[reportPrivateUsage] - of this module
+                for name, here in self._collections.items()
+            }
+        found = Statistics()
+        for name, here in copies.items():
+            _add_up(found.operations, here)
+            if name != NONE:
+                place = default_collection if name is None else name
+                _add_up(found.collections.setdefault(place, Statistics()).operations, here)
+        return found
 
     def reset(self) -> None:
         """Begin again from zero."""
         with self._lock:
-            self._total = {}
             self._collections = {}
 
     def renew_lock(self) -> None:
@@ -173,5 +186,7 @@ class Counters:
         self._lock = threading.Lock()
 
 
-def _copies(operations: dict[str, OperationStatistics]) -> dict[str, OperationStatistics]:
-    return {name: one._copy() for name, one in operations.items()}  # pyright: ignore[reportPrivateUsage] - of this module
+def _add_up(total: dict[str, OperationStatistics], more: dict[str, OperationStatistics]) -> None:
+    for operation, one in more.items():
+        there = total.get(operation)
+        total[operation] = one if there is None else there._plus(one)  # pyright: ignore[reportPrivateUsage] - of this module

@@ -58,7 +58,12 @@ async def within(seconds: float, fn: Op[P, T], /, *args: P.args, **kwargs: P.kwa
         call = fn(*args, **kwargs)
         if not isinstance(call, CoroutineType):
             call = _coroutine(call)
-        return await _drive(call, seconds)
+        try:
+            waiting = call.send(None)  # its first step runs at once, and only if it waits is a timer set
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        return await _drive(call, waiting, seconds)
     finally:
         DEADLINE.reset(token)
 
@@ -72,17 +77,8 @@ async def _coroutine(awaitable: Awaitable[T]) -> T:
 
 
 @coroutine
-def _drive(call: Coroutine[Any, Any, T], seconds: float) -> Generator[Any, Any, T]:
-    """Drive a coroutine by hand: its first step runs at once, and only if it waits is a timer set."""
-    try:
-        waiting = call.send(None)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    return (yield from _wait(call, waiting, seconds))
-
-
-def _wait(call: Coroutine[Any, Any, T], waiting: Any, seconds: float) -> Generator[Any, Any, T]:
+def _drive(call: Coroutine[Any, Any, T], waiting: Any, seconds: float) -> Generator[Any, Any, T]:
+    """Drive a coroutine by hand that is waiting for something, for so many seconds."""
     task = asyncio.current_task()
     if task is None:
         raise RuntimeError("a deadline needs a running task")

@@ -8,10 +8,8 @@ from typing_extensions import override
 
 from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.wrappers._calls import Call, CallWrapper, T
-from kv_core.counters import Counters, Statistics
+from kv_core.counters import NONE, Counters, Statistics
 from kv_core.spellings import also
-
-_NONE = object()
 
 
 class StatisticsWrapper(CallWrapper):
@@ -35,11 +33,11 @@ class StatisticsWrapper(CallWrapper):
     @property
     def statistics(self) -> Statistics:
         """The counters as they stand now."""
-        return self._counters.read()
+        return self._counters.read(self.default_collection)
 
     def get_statistics(self) -> Statistics:
         """Return the counters as they stand now."""
-        return self._counters.read()
+        return self._counters.read(self.default_collection)
 
     def reset_statistics(self) -> None:
         """Begin again from zero."""
@@ -51,17 +49,16 @@ class StatisticsWrapper(CallWrapper):
         try:
             result = await call(self.key_value)
         except BaseException:
-            self._counters.record(call.name, self._place(call), perf_counter() - start, error=True)
+            self._counters.record(call.name, _place(call), perf_counter() - start, error=True)
             raise
         seconds = perf_counter() - start
         hits = call.hits(result)
         misses = 0 if hits is None else len(call.keys) - hits
-        self._counters.record(call.name, self._place(call), seconds, hits=hits or 0, misses=misses)
+        self._counters.record(call.name, _place(call), seconds, hits=hits or 0, misses=misses)
         return result
 
-    def _place(self, call: Call[T]) -> str | None:
-        """Return the collection that a call is about, if it is about one that there can be."""
-        collection = call.options.get("collection", _NONE)
-        if collection is None:
-            return self.default_collection
-        return collection if type(collection) is str else None
+
+def _place(call: Call[T]) -> str | None:
+    """Return the collection that a call names, if it is about one that there can be."""
+    collection = call.options.get("collection", NONE)
+    return collection if collection is None or type(collection) is str else NONE

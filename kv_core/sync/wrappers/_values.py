@@ -54,10 +54,12 @@ class ValueWrapper(BaseWrapper):
         return self._resolve(collection), key
 
     def _encode_for(self, value: dict[str, Any], address: Address, ttl: KeptTTL, kept: Revision | None = None) -> Any:
+        if ttl is None:
+            return self._encode(value, address, None)
         if isinstance(ttl, Keep):
             return self._encode(value, address, kept.expires_at if kept else None)
         check_ttl(ttl)
-        return self._encode(value, address, None if ttl is None else expiry(self._clock.now(), ttl))
+        return self._encode(value, address, expiry(self._clock.now(), ttl))
 
     @override
     def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:

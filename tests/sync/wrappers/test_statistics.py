@@ -85,7 +85,7 @@ def test_threads_and_collections():
     for thread in threads:
         thread.join()
 
-    seen = counters.read()
+    seen = counters.read("default_collection")
     assert seen.operation("get").count == seen.hits == 8 * each
     assert len(seen.collections) == MAX_COLLECTIONS + 1
     assert sum(one.count for one in seen.collections.values()) == 8 * each
@@ -115,7 +115,7 @@ def test_percentiles():
     for microseconds in range(1, 1001):
         counters.record("get", None, microseconds / 1e6)
 
-    get = counters.read().operation("get")
+    get = counters.read("default_collection").operation("get")
     for percent in (50, 95, 99):
         assert percent * 1e-5 <= get.percentile(percent) <= percent * 1.25e-5
     assert get.seconds == pytest.approx(0.5005)
