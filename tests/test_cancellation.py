@@ -3,9 +3,11 @@
 import asyncio
 import os
 import random
+from functools import partial
 
 import pytest
 from cryptography.fernet import Fernet
+from network import NETWORK
 
 from kv_core.aio.stores.memory import MemoryStore
 from kv_core.aio.stores.redis import RedisStore
@@ -194,6 +196,87 @@ async def test_a_timeout_around_a_stack(name):
     assert min(ended.values()) > 100 // SHARE
     await turns(30)
     assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.fixture(params=NETWORK)
+def make(request):
+    """A function that makes a store with a server."""
+    url = request.getfixturevalue(f"{request.param}_server").url
+    return partial(NETWORK[request.param].make, "kv_core.aio", url)
+
+
+@pytest.mark.faults(125)
+async def test_cancelled_reads_leave_no_answer_behind(make):
+    """After reads were cancelled at random moments, every read gets the answer to its own question."""
+    chance = random.Random(125)
+    loop = asyncio.get_running_loop()
+    keys = [f"key {number}" for number in range(20)]
+    cancelled = 0
+    async with make(default_collection="cancelled reads") as store:
+        await store.put_many(keys, [{"of": key} for key in keys])
+        start = loop.time()
+        await store.get(keys[0])
+        reach = max(20 * (loop.time() - start), 0.003)
+        while cancelled < 100_000 // SHARE:
+            calls = [asyncio.create_task(store.get(key)) for key in keys]
+            calls += [asyncio.create_task(store.get_many([key, "none"])) for key in keys[:5]]
+            for call in calls:
+                loop.call_later(chance.random() * reach, call.cancel)
+            found = await asyncio.gather(*calls, return_exceptions=True)
+            for key, one in zip([*keys, *keys[:5]], found, strict=True):
+                if isinstance(one, asyncio.CancelledError):
+                    cancelled += 1
+                else:
+                    assert one in ({"of": key}, [{"of": key}, None]), repr(one)
+            if not any(isinstance(one, asyncio.CancelledError) for one in found):
+                reach /= 2
+            key = chance.choice(keys)
+            assert await store.get(key) == {"of": key}
+        assert await store.delete_many(keys) == 20
+
+
+@pytest.mark.faults(126)
+async def test_cancelled_writes_are_never_acknowledged_falsely(make):
+    """A write that returned is there; one that was cancelled is there whole, or not at all, and disturbs no other."""
+    chance = random.Random(126)
+    loop = asyncio.get_running_loop()
+    keys = [f"key {number}" for number in range(15)]
+    possible = {key: [None] for key in keys}
+    cancelled = turn = 0
+    store = make(default_collection="cancelled writes")
+    reach = 0.004
+    while cancelled < 100_000 // SHARE:
+        turn += 1
+        if turn % 20 == 1:  # so that connecting is cancelled, too
+            await store.close()
+            store = make(default_collection="cancelled writes")
+        value = {"turn": turn}
+        writes = {
+            **{key: store.put(key, value, ttl=chance.choice((None, 600))) for key in keys[:5]},
+            **{key: store.put_many([key], [value], ttl=chance.choice((None, 600))) for key in keys[5:10]},
+            **{key: store.delete(key) for key in keys[10:]},
+        }
+        calls = [asyncio.create_task(write) for write in writes.values()]
+        for call in calls:
+            loop.call_later(chance.random() * reach, call.cancel)
+        done = await asyncio.gather(*calls, return_exceptions=True)
+        for key, one in zip(keys, done, strict=True):
+            after = None if key in keys[10:] else value
+            if isinstance(one, asyncio.CancelledError):
+                cancelled += 1
+                possible[key].append(after)
+            else:
+                assert one is None or isinstance(one, bool), repr(one)
+                possible[key] = [after]
+        if not any(isinstance(one, asyncio.CancelledError) for one in done):
+            reach /= 2
+        if turn % 10 == 0:
+            for key, found in zip(keys, await store.get_many(keys), strict=True):
+                assert found in possible[key], key
+            await store.put_many(keys[10:], [{"n": turn}] * 5)
+            possible.update({key: [{"n": turn}] for key in keys[10:]})
+    await store.delete_many(keys)
+    await store.close()
 
 
 @pytest.mark.faults(125, 126, 128)

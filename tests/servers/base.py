@@ -69,6 +69,8 @@ class Server:
     def freeze(self) -> None:
         """Stop answering without closing anything, until `thaw`."""
         self.signal(signal.SIGSTOP)
+        if self.process is not None:
+            os.waitpid(self.process.pid, os.WUNTRACED)  # or it might answer once more
 
     def thaw(self) -> None:
         """Go on after `freeze`."""
