@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from stores import STORES, Case, Place
 
 
@@ -29,3 +30,9 @@ class NetworkStore:
 
 NETWORK = {name: NetworkStore(case) for name, case in STORES.items() if case.server}
 """By the name of the server's kind."""
+
+DROPPED = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+"""pymongo leaves a socket to the garbage collector when connecting was cancelled."""
+
+EACH = [pytest.param(name, marks=DROPPED if name == "mongodb" else ()) for name in NETWORK]
+"""The same as parameters of a fixture, for tests that end calls half-way."""

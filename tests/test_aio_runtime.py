@@ -638,25 +638,6 @@ def test_a_store_that_is_dropped_closes_its_connections(make):
     assert sockets() == before
 
 
-@pytest.mark.faults(125)
-async def test_cancelled_calls_leave_no_answer_behind(redis_server):
-    """After calls were cancelled at random moments, every read gets the answer to its own question."""
-    chance = random.Random(11)
-    keys = [f"cancel {number}" for number in range(20)]
-    async with RedisStore(url=redis_server.url, default_collection="cancelled") as store:
-        await store.put_many(keys, [{"of": key} for key in keys])
-        for _ in range(20_000 // SHARE // 20):
-            calls = [asyncio.create_task(store.get(key)) for key in keys]
-            for call in calls:
-                asyncio.get_running_loop().call_later(chance.random() * 0.004, call.cancel)
-            found = await asyncio.gather(*calls, return_exceptions=True)
-            for key, one in zip(keys, found, strict=True):
-                assert one == {"of": key} or isinstance(one, asyncio.CancelledError), repr(one)
-            key = chance.choice(keys)
-            assert await store.get(key) == {"of": key}
-        await store.delete_many(keys)
-
-
 async def test_a_deadline_in_the_task_ends_the_call(own_redis):
     """An asyncio.timeout of the caller's ends a call like its own does, and later answers are right."""
     async with RedisStore(url=own_redis.url) as store:

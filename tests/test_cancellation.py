@@ -1,13 +1,14 @@
 """A caller that is cancelled is cancelled, through every wrapper and stack, and what comes after works as before."""
 
 import asyncio
+import gc
 import os
 import random
 from functools import partial
 
 import pytest
 from cryptography.fernet import Fernet
-from network import NETWORK
+from network import EACH, NETWORK
 
 from kv_core.aio.stores.memory import MemoryStore
 from kv_core.aio.stores.redis import RedisStore
@@ -198,11 +199,12 @@ async def test_a_timeout_around_a_stack(name):
     assert len(asyncio.all_tasks()) == 1
 
 
-@pytest.fixture(params=NETWORK)
+@pytest.fixture(params=EACH)
 def make(request):
     """A function that makes a store with a server."""
     url = request.getfixturevalue(f"{request.param}_server").url
-    return partial(NETWORK[request.param].make, "kv_core.aio", url)
+    yield partial(NETWORK[request.param].make, "kv_core.aio", url)
+    gc.collect()
 
 
 @pytest.mark.faults(125)

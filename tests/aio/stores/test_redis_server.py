@@ -275,39 +275,6 @@ async def test_a_server_that_is_not_there(family, own):
                 error = error.__cause__
 
 
-@pytest.mark.faults(143)
-async def test_a_frozen_server(family, own):
-    """Every operation ends at its deadline, on a connection that is open and on a new one; later answers are right."""
-    async with family.store(url=own.url, timeout=0.1) as store, family.store(url=own.url, timeout=0.1) as fresh:
-        for number in range(20):
-            await store.put(f"key {number}", {"n": number})
-        own.freeze()
-        try:
-            error, seconds = await refused(store, "put", StoreTimeoutError)
-            assert (error.retryable, error.outcome) == (True, "unknown")
-            assert 0.09 < seconds < 1
-            error, seconds = await refused(fresh, "put", StoreTimeoutError)
-            assert (error.retryable, error.outcome) == (True, "not_applied")
-            assert 0.09 < seconds < 1
-
-            for operation in capabilities(store):
-                error, seconds = await refused(store, operation, StoreTimeoutError)
-                assert 0.09 < seconds < 1, operation
-                assert isinstance(error, TimeoutError)
-        finally:
-            own.thaw()
-
-        store._timeout = fresh._timeout = 5.0
-        for _ in range(3):
-            for number in range(20):
-                assert await store.get(f"key {number}") in ({"n": number}, None)  # a destroy may have arrived
-        await store.put_many([f"key {number}" for number in range(20)], [{"n": number} for number in range(20)])
-        for _ in range(3):
-            found = await gather(*[store.get(f"key {number}") for number in range(20)])
-            assert found == [{"n": number} for number in range(20)]
-        assert await fresh.get("key 7") == {"n": 7}
-
-
 @pytest.mark.faults(83, 143)
 async def test_what_was_sent_may_arrive(family, own):
     """A write that timed out after it was sent has an unknown outcome, because it is applied later."""
@@ -323,34 +290,6 @@ async def test_what_was_sent_may_arrive(family, own):
         assert "key" in str(error)
     async with family.store(url=own.url) as store:
         assert await store.increment("key", 0, initial=0) in {0, 1}
-
-
-@pytest.mark.faults(127, 142)
-async def test_a_server_that_is_killed_and_comes_back(family, own):
-    """At most one error for each connection that was open, then as before: misses, not wrong values."""
-    async with family.store(url=own.url) as store:
-        await gather(*[store.put(f"key {number}", {"n": number}) for number in range(5)])
-        own.kill()
-        error, _ = await refused(store, "put", StoreConnectionError)
-        assert error.retryable is True
-        error, _ = await refused(store, "put", StoreConnectionError)
-        assert error.outcome == "not_applied"
-
-        with subprocess.Popen(own.process.args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            own.process = process
-            KINDS[family.name].wait(own)
-            failed = 0
-            for number in range(20):
-                try:
-                    assert await store.get(f"key {number}") is None
-                except StoreConnectionError:
-                    failed += 1
-
-            assert failed <= 5
-            await store.put("key", {"n": 1})
-            assert await store.increment("count", initial=0, ttl=60) == 1
-            assert await store.get("key") == {"n": 1}
-            process.terminate()
 
 
 @pytest.mark.faults(127)

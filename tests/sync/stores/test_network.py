@@ -1,6 +1,7 @@
 # Written by tools/mirror.py from tests/aio/stores/test_network.py: change that file instead.
 """Every store with a server, when the server is gone, frozen or restarted, and when the network misbehaves."""
 
+import gc
 import os
 import socket
 import subprocess
@@ -9,7 +10,7 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
-from network import NETWORK
+from network import EACH, NETWORK
 from proxy import Misbehaving
 from servers import KINDS
 
@@ -42,14 +43,16 @@ class Stand:
         KINDS[self.name].wait(self.server)
 
 
-@pytest.fixture(params=NETWORK)
+@pytest.fixture(params=EACH)
 def own(request):
-    return Stand(request.param, request.getfixturevalue(f"own_{request.param}"))
+    yield Stand(request.param, request.getfixturevalue(f"own_{request.param}"))
+    gc.collect()
 
 
-@pytest.fixture(params=NETWORK)
+@pytest.fixture(params=EACH)
 def shared(request):
-    return Stand(request.param, request.getfixturevalue(f"{request.param}_server"))
+    yield Stand(request.param, request.getfixturevalue(f"{request.param}_server"))
+    gc.collect()
 
 
 @pytest.fixture

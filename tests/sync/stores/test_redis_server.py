@@ -276,39 +276,6 @@ def test_a_server_that_is_not_there(family, own):
                 error = error.__cause__
 
 
-@pytest.mark.faults(143)
-def test_a_frozen_server(family, own):
-    """Every operation ends at its deadline, on a connection that is open and on a new one; later answers are right."""
-    with family.store(url=own.url, timeout=0.1) as store, family.store(url=own.url, timeout=0.1) as fresh:
-        for number in range(20):
-            store.put(f"key {number}", {"n": number})
-        own.freeze()
-        try:
-            error, seconds = refused(store, "put", StoreTimeoutError)
-            assert (error.retryable, error.outcome) == (True, "unknown")
-            assert 0.09 < seconds < 1
-            error, seconds = refused(fresh, "put", StoreTimeoutError)
-            assert (error.retryable, error.outcome) == (True, "not_applied")
-            assert 0.09 < seconds < 1
-
-            for operation in capabilities(store):
-                error, seconds = refused(store, operation, StoreTimeoutError)
-                assert 0.09 < seconds < 1, operation
-                assert isinstance(error, TimeoutError)
-        finally:
-            own.thaw()
-
-        store._timeout = fresh._timeout = 5.0
-        for _ in range(3):
-            for number in range(20):
-                assert store.get(f"key {number}") in ({"n": number}, None)  # a destroy may have arrived
-        store.put_many([f"key {number}" for number in range(20)], [{"n": number} for number in range(20)])
-        for _ in range(3):
-            found = gather(*[store.get(f"key {number}") for number in range(20)])
-            assert found == [{"n": number} for number in range(20)]
-        assert fresh.get("key 7") == {"n": 7}
-
-
 @pytest.mark.faults(83, 143)
 def test_what_was_sent_may_arrive(family, own):
     """A write that timed out after it was sent has an unknown outcome, because it is applied later."""
@@ -324,34 +291,6 @@ def test_what_was_sent_may_arrive(family, own):
         assert "key" in str(error)
     with family.store(url=own.url) as store:
         assert store.increment("key", 0, initial=0) in {0, 1}
-
-
-@pytest.mark.faults(127, 142)
-def test_a_server_that_is_killed_and_comes_back(family, own):
-    """At most one error for each connection that was open, then as before: misses, not wrong values."""
-    with family.store(url=own.url) as store:
-        gather(*[store.put(f"key {number}", {"n": number}) for number in range(5)])
-        own.kill()
-        error, _ = refused(store, "put", StoreConnectionError)
-        assert error.retryable is True
-        error, _ = refused(store, "put", StoreConnectionError)
-        assert error.outcome == "not_applied"
-
-        with subprocess.Popen(own.process.args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            own.process = process
-            KINDS[family.name].wait(own)
-            failed = 0
-            for number in range(20):
-                try:
-                    assert store.get(f"key {number}") is None
-                except StoreConnectionError:
-                    failed += 1
-
-            assert failed <= 5
-            store.put("key", {"n": 1})
-            assert store.increment("count", initial=0, ttl=60) == 1
-            assert store.get("key") == {"n": 1}
-            process.terminate()
 
 
 @pytest.mark.faults(127)
