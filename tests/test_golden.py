@@ -2,21 +2,26 @@
 
 import ast
 import base64
+import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
+from pymemcache import Client as Memcached
 from redis import Redis
-from stores import SIDES, STORES, opened
+from stores import SIDES, STORES, Place, opened
 
 from kv_core import address, codec
 from kv_core.entry import VERSION, Entry
 from kv_core.errors import UnsupportedEntryVersionError
+from kv_core.memcached_items import item_name
 
 GOLDEN = Path(__file__).with_name("golden")
 OURS = json.loads((GOLDEN / "kvstack" / "entries-1.json").read_text())
 FIELD = sorted((GOLDEN / "py_key_value").glob("redis-*.json"))
+MEMCACHED = sorted((GOLDEN / "py_key_value").glob("memcached-*.json"))
 
 pytestmark = pytest.mark.faults(149)
 
@@ -119,3 +124,63 @@ def test_our_first_entries_are_read(case, side, place, raw):
             assert exact(value, ast.literal_eval(one["value"]))
             assert (left is not None) is one["ends"]
         store.call("destroy")
+
+
+@pytest.fixture
+def cache(own_memcached):
+    """A plain client for Memcached, and the store that reads beside it."""
+    with contextlib.closing(Memcached((own_memcached.host, own_memcached.port), default_noreply=False)) as client:
+        yield client
+
+
+def memcached(server, side):
+    """Open the store without a key prefix, as py-key-value has none."""
+    return opened(replace(STORES["memcached"], options=lambda place: {"url": server.url}), side, Place(Path()))
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("file", MEMCACHED, ids=lambda file: file.stem)
+def test_entries_of_py_key_value_in_memcached_are_read(own_memcached, cache, side, file):
+    """What py-key-value wrote is read exactly, counted on, replaced, and destroyed with its collection."""
+    entries = json.loads(file.read_text())["entries"]
+    for one in entries:
+        cache.set(one["name"].encode(), one["data"].encode(), expire=2_000_000 if one["ends"] else 0)
+
+    with memcached(own_memcached, side) as store:
+        for one in entries:
+            entry = json.loads(one["data"])
+            collection, key = entry["collection"], entry["key"]
+            assert exact(store.call("get", key, collection=collection), entry["value"])
+            [found] = store.call("get_many", [key], collection=collection)
+            assert exact(found, entry["value"])
+            value, left = store.call("ttl", key, collection=collection)
+            assert exact(value, entry["value"])
+            assert (left is not None) is one["ends"]
+        assert store.call("increment", "counter", collection="users") == 42
+        assert store.call("put_if_absent", "greeting", {}, collection="users") is False
+        found = store.call("get_with_revision", "greeting", collection="users")
+        assert store.call("put_if_unchanged", "greeting", {"text": "ours"}, found[1], collection="users") is True
+        assert store.call("get_many", ["greeting", "empty"], collection="users") == [{"text": "ours"}, {}]
+        assert store.call("delete_many", ["many1", "many3"], collection="bulk") == 2
+        store.call("put", "mine", {"n": 5}, collection="bulk")
+        assert store.call("get_many", ["many1", "many2", "mine"], collection="bulk") == [None, {"n": 2}, {"n": 5}]
+        assert store.call("destroy_collection", "bulk") is True
+        assert store.call("get_many", ["many2", "many4", "mine"], collection="bulk") == [None, None, None]
+        store.call("put", "mine", {"n": 6}, collection="bulk")
+        assert store.call("get_many", ["many2", "many4", "mine"], collection="bulk") == [None, None, {"n": 6}]
+        store.call("destroy_collection", "default_collection")
+        assert store.call("get", "greeting") is None
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_our_first_entries_in_memcached_are_read(own_memcached, cache, side):
+    """What the first version of this library wrote is read exactly, wherever its name is the one that it has there."""
+    with memcached(own_memcached, side) as store:
+        for one in OURS:
+            name = item_name(one["collection"], one["key"])
+            cache.set(name, base64.b64decode(one["data"]))
+
+            value, left = store.call("ttl", one["key"], collection=one["collection"])
+
+            assert exact(value, ast.literal_eval(one["value"]))
+            assert (left is not None) is one["ends"]
