@@ -41,6 +41,7 @@ BELIEVED: Final = 0.1
 _MARGIN: Final = 0.02
 """How many seconds before its caller a call gives up, so that it can say what was done."""
 _DEFAULT_ITEM_SIZE: Final = 1024 * 1024
+_RECORD: Final = 16_000
 _REMEMBERED: Final = 10_000
 
 __all__ = ["BELIEVED", "CHUNK", "Call", "Connection", "Node", "errors"]
@@ -235,7 +236,11 @@ class Connection:
         self._client.version()
 
     def send_all(self, commands: Sequence[bytes]) -> list[bytes]:
-        """Send commands at once, and return the line that answers each."""
+        """Send commands at once, and return the line that answers each; over TLS, in pieces."""
+        pieces = [commands] if self._tls is None else _pieces(commands)
+        return [reply for piece in pieces for reply in self._send(piece)]
+
+    def _send(self, commands: Sequence[bytes]) -> list[bytes]:
         replies: list[bytes] = []
         rest = b""
         self._client.sock.sendall(b"".join(commands))
@@ -261,6 +266,22 @@ class Connection:
                 self._connect()
             self.known.item_size = size
         return self.known.item_size
+
+
+def _pieces(commands: Sequence[bytes]) -> list[list[bytes]]:
+    """Divide commands into pieces that fit into a TLS record each, if they can.
+
+    The server (1.6.18) stops reading where commands fill one record and part of the next.
+    """
+    pieces: list[list[bytes]] = []
+    room = 0
+    for command in commands:
+        room -= len(command)
+        if room < 0:
+            pieces.append([])
+            room = _RECORD - len(command)
+        pieces[-1].append(command)
+    return pieces
 
 
 def _open(address: Address, tls: SSLContext | None, call: Call) -> socket.socket:

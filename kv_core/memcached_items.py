@@ -16,6 +16,7 @@ from secrets import randbits
 from typing import Final, NamedTuple
 
 from kv_core import address
+from kv_core.errors import CorruptEntryError
 
 MAX_NAME: Final = 250
 """The longest name that a server takes, in bytes."""
@@ -23,6 +24,7 @@ ITEM_OVERHEAD: Final = 72
 """What an item takes beside its name and its data, in bytes, at most: header, cas, flags, terminators."""
 
 _PLAIN: Final = re.compile(rb"[^\x00-\x20\x7f]+")
+_RECORD: Final = re.compile(rb"(\d{10})(\+?)")
 _UNPRINTABLE: Final = re.compile(rb"[^!-~]")
 _MONTH: Final = 30 * 24 * 3600
 _LAST_SECOND: Final = 2**31 - 1
@@ -103,11 +105,18 @@ def generation(record: Item | None) -> Generation:
     """Read a record.
 
     Raises:
-        ValueError: It is somebody else's.
+        CorruptEntryError: It is somebody else's.
     """
     if record is None:
         return UNTOUCHED
-    return Generation(int(record.data.rstrip(b"+")), record.data.endswith(b"+")) if record.data else DESTROYED
+    if not record.data:
+        return DESTROYED
+    found = _RECORD.fullmatch(record.data)
+    if found is None:
+        raise CorruptEntryError(
+            "What is stored as the record of a collection's generation is something else: delete it."
+        )
+    return Generation(int(found[1]), bool(found[2]))
 
 
 class Rendezvous:

@@ -76,7 +76,7 @@ def servers_of(
     }
     given = [f"{name}=" for name, is_given in ways.items() if is_given]
     if len(given) > 1:
-        raise _wrong(f"takes one of {' and '.join(given)}.")
+        raise _wrong(f"give one of {' and '.join(given)}, not both.")
     if (username is None) != (password is None):
         raise _wrong("username= and password= go together.")
     login = _login(username, password, credential_provider)
@@ -95,7 +95,7 @@ def servers_of(
 def _login(username: str | None, password: str | None, provider: object) -> Login | None:
     if provider is not None:
         if username is not None:
-            raise _wrong("takes username= and password=, or credential_provider=, not both.")
+            raise _wrong("give username= and password=, or credential_provider=, not both.")
         found = load_object(provider, "MemcachedStore: credential_provider")
         found = found() if isinstance(found, type) else found
         ask = getattr(found, "get_credentials", None)
@@ -129,7 +129,7 @@ def _of_url(url: str, login: Login | None) -> Servers:
     userinfo, at, hosts = location.address.rpartition("@")
     if at:
         if login is not None:
-            raise _wrong("takes a user in the URL or beside it, not both.")
+            raise _wrong("give a user in the URL or beside it, not both.")
         username, colon, password = userinfo.partition(":")
         if not colon:
             raise _wrong(f"{shown} has a user without a password.")
@@ -143,6 +143,7 @@ def _of_url(url: str, login: Login | None) -> Servers:
     else:
         raise _wrong(f"{shown} names no host.")
     prefix = location.options.get("key_prefix", "")
+    limit = _option(location, "max_connections", int) if "max_connections" in location.options else MAX_CONNECTIONS
     if not re.fullmatch(r"[!-~]{0,100}", prefix):
         raise _wrong("key_prefix is at most 100 printable ASCII characters without spaces.")
     return Servers(
@@ -150,18 +151,13 @@ def _of_url(url: str, login: Login | None) -> Servers:
         tls=_tls(location),
         prefix=prefix.encode(),
         login=login,
-        max_connections=whole(
-            _option(location, "max_connections", int) or MAX_CONNECTIONS, "MemcachedStore: max_connections"
-        ),
+        max_connections=whole(limit, "MemcachedStore: max_connections"),
     )
 
 
 def _option(location: Location, name: str, kind: type) -> Any:
-    text = location.options.get(name)
-    if text is None:
-        return None
     try:
-        return coerce(text, kind)
+        return coerce(location.options[name], kind)
     except ValueError as error:
         raise _wrong(f"{name} in the URL {error}.") from None
 
@@ -208,11 +204,9 @@ def _address(text: object) -> Address:
 
 def _distinct(addresses: Sequence[Address]) -> tuple[Address, ...]:
     if len(set(addresses)) != len(addresses):
-        raise _wrong("names a server twice.")
+        raise _wrong("a server is named twice.")
     return tuple(addresses)
 
 
 def _wrong(text: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"MemcachedStore {text}" if text.startswith(("takes", "names")) else f"MemcachedStore: {text}"
-    )
+    return ConfigurationError(f"MemcachedStore: {text}")

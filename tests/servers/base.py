@@ -38,6 +38,7 @@ class Server:
     description: str
     process: subprocess.Popen[bytes] | None = None
     close: Callable[[], None] = field(default=lambda: None, repr=False)
+    ended_by: signal.Signals = signal.SIGTERM
     owner: int = field(default_factory=os.getpid, repr=False)
 
     @property
@@ -89,7 +90,7 @@ class Server:
         atexit.unregister(self.stop)
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
-            self.process.terminate()
+            self.process.send_signal(self.ended_by)
             try:
                 self.process.wait(2)
             except subprocess.TimeoutExpired:
@@ -108,6 +109,8 @@ class Kind:
     container_port: int
     environment: ClassVar[dict[str, str]] = {}
     """What the container is told."""
+    ended_by: ClassVar[signal.Signals] = signal.SIGTERM
+    """What ends a process of our own."""
 
     def port(self) -> int:
         """Return a port for a process of our own."""
@@ -188,7 +191,11 @@ class Kind:
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         server = Server(
-            self.url(LOOPBACK, port), where, process, close=lambda: shutil.rmtree(folder, ignore_errors=True)
+            self.url(LOOPBACK, port),
+            where,
+            process,
+            close=lambda: shutil.rmtree(folder, ignore_errors=True),
+            ended_by=self.ended_by,
         )
         atexit.register(server.stop)
         try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import ssl
 from copy import copy
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -23,6 +25,8 @@ class Memcached(Kind):
     image = "memcached:1.6-alpine"
     container_port = 11211
     extra: tuple[str, ...] = ()
+    scheme = "memcached"
+    ended_by = signal.SIGKILL  # it has nothing to save, and would take a second
 
     def binaries(self) -> Iterator[tuple[Path, str]]:
         """No wheel carries one."""
@@ -34,23 +38,30 @@ class Memcached(Kind):
         user = ["-u", "nobody"] if os.geteuid() == 0 else []
         return [str(binary), *user, "-l", LOOPBACK, "-p", str(port), "-U", "0", *self.extra]
 
-    def with_options(self, *extra: str) -> Memcached:
-        """Return this kind with further options."""
+    def with_options(self, *extra: str, scheme: str = "memcached") -> Memcached:
+        """Return this kind with further options; `memcacheds` if they make it speak TLS."""
         other = copy(self)
-        other.extra = extra
+        other.extra, other.scheme = extra, scheme
         return other
 
     def url(self, host: str, port: int) -> str:
         """A plain URL."""
-        return f"memcached://{host}:{port}"
+        return f"{self.scheme}://{host}:{port}"
 
     def version(self, url: str) -> str:
         """Ask in its own words."""
         parts = urlsplit(url)
-        with socket.create_connection((parts.hostname or LOOPBACK, parts.port or 11211), timeout=2) as connection:
+        connection = socket.create_connection((parts.hostname or LOOPBACK, parts.port or 11211), timeout=2)
+        if parts.scheme == "memcacheds":
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            connection = context.wrap_socket(connection)
+        with connection:
             connection.sendall(b"version\r\n")
             answer = connection.recv(4096).decode()
         word, _, version = answer.strip().partition(" ")
+        if word == "CLIENT_ERROR" and version == "unauthenticated":
+            return "that wants a login"
         if word != "VERSION":
             message = f"not a Memcached: {answer[:60]!r}"
             raise OSError(message)

@@ -155,12 +155,13 @@ class MemcachedStore(BaseStore):
         return [(self._nodes[index], some) for index, some in found.items()]
 
     def _try(
-        self, collection: str, node: Node, job: Callable[[Connection, str, list[S]], T], some: list[S]
-    ) -> T | BaseKeyValueError:
+        self, collection: str, node: Node, job: Callable[[Connection, str, list[S]], T], some: list[S], default: T
+    ) -> tuple[T, BaseKeyValueError | None]:
+        """Return a node's answer, or what went wrong there."""
         try:
-            return self._ask(node, job, collection, some)
+            return self._ask(node, job, collection, some), None
         except Exception as error:  # noqa: BLE001 - it is told of the node's keys
-            return self._about(error, collection, None)
+            return default, self._about(error, collection, None)
 
     # Entries --------------------------------------------------------------------------------------------------------
 
@@ -199,10 +200,12 @@ class MemcachedStore(BaseStore):
 
     def _put_many(self, collection: str, puts: Sequence[Put]) -> None:
         parts = self._by_node(puts)
-        answers = gather(*[self._try(collection, node, self._table.put_many, some) for node, some in parts])
+        job = self._table.put_many
+        none: dict[str, BaseKeyValueError] = {}
+        answers = gather(*[self._try(collection, node, job, some, none) for node, some in parts])
         failed: dict[str, BaseKeyValueError] = {}
-        for (_, some), answer in zip(parts, answers, strict=True):
-            failed.update({put.key: answer for put in some} if isinstance(answer, BaseKeyValueError) else answer)
+        for (_, some), (refused, error) in zip(parts, answers, strict=True):
+            failed.update(refused if error is None else {put.key: error for put in some})
         if failed:
             raise partly(failed, [put.key for put in puts], collection)
 
@@ -217,17 +220,17 @@ class MemcachedStore(BaseStore):
 
     def _delete_many(self, collection: str, keys: Sequence[str]) -> int:
         parts = self._by_node([self._spot(collection, key) for key in keys])
-        answers = gather(*[self._try(collection, node, self._table.remove_many, some) for node, some in parts])
-        failed: dict[str, BaseKeyValueError] = {}
-        removed = 0
-        for (_, some), answer in zip(parts, answers, strict=True):
-            if isinstance(answer, BaseKeyValueError):
-                failed.update({spot.key: answer for spot in some})
-            else:
-                removed += answer
+        job = self._table.remove_many
+        answers = gather(*[self._try(collection, node, job, some, 0) for node, some in parts])
+        failed = {
+            spot.key: error
+            for (_, some), (_, error) in zip(parts, answers, strict=True)
+            if error is not None
+            for spot in some
+        }
         if failed:
             raise partly(failed, keys, collection)
-        return removed
+        return sum(removed for removed, _ in answers)
 
     def _change(self, collection: str, key: str, decide: Callable[[bytes | None], Decision[T]]) -> T:
         spot = self._spot(collection, key)
