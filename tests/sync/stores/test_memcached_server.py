@@ -3,14 +3,13 @@
 
 import json
 import subprocess
-import time
 from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
 from pymemcache import Client as Raw
 from pymemcache import HashClient, PooledClient
-from servers import NotAvailableError
+from servers import NotAvailableError, Server
 from servers.memcached import Memcached
 
 from kv_core import memcached_client
@@ -507,13 +506,8 @@ def test_a_server_that_was_restarted_is_empty_and_goes_on(own_memcached, tmp_pat
         binary, _ = next(Memcached().binaries())
         again = subprocess.Popen(Memcached().command(binary, own_memcached.port, tmp_path))
         try:
-            for _ in range(200):
-                try:
-                    assert store.get("key 1") is None
-                except StoreConnectionError:
-                    time.sleep(0.01)
-                else:
-                    break
+            Memcached().wait(Server(own_memcached.url, "the next", again))
+            assert store.get("key 1") is None
             store.put("key 1", {"n": 2})
             assert store.get("key 1") == {"n": 2}
             found = gather(*[store.get(f"key {number}") for number in range(5)])
