@@ -434,12 +434,13 @@ def test_any_client_will_do(own_memcached, raw, kind):
 @pytest.fixture
 def two(own_memcached_nodes):
     """A store on two nodes, the nodes, and some keys of each."""
-    with MemcachedStore(url=own_memcached_nodes.url, timeout=0.2) as store:
+    with MemcachedStore(url=own_memcached_nodes.url, timeout=0.3) as store:
         keys = [[], []]
         for number in range(40):
             spot = store._spot("default_collection", f"key {number}")
             keys[store._nodes.index(store._node(spot))].append(spot.key)
-        store.put_many(keys[0] + keys[1], [{"n": 1}] * 40)
+        with MemcachedStore(url=own_memcached_nodes.url) as patient:
+            patient.put_many(keys[0] + keys[1], [{"n": 1}] * 40)
         yield store, own_memcached_nodes.servers, keys
 
 
