@@ -18,7 +18,7 @@ from pathlib import Path
 
 # What each extra is for; a module that does not exist yet is not asked for.
 MODULES = {
-    "disk": ["kv_core.aio.stores.disk", "kv_core.sync.stores.disk"],
+    "disk": [f"kv_core.{side}.stores.{name}" for side in ("aio", "sync") for name in ("disk", "multi_disk")],
     "redis": ["kv_core.aio.stores.redis", "kv_core.sync.stores.redis"],
     "valkey": ["kv_core.aio.stores.valkey", "kv_core.sync.stores.valkey"],
     "memcached": ["kv_core.aio.stores.memcached", "kv_core.sync.stores.memcached"],
