@@ -10,7 +10,7 @@ import pytest
 
 from kv_core.aio._runtime import gather
 from kv_core.aio.protocols import AsyncStore
-from kv_core.aio.testing._common import SHORT, Advance, Contract, lacks
+from kv_core.aio.testing._common import SHORT, Advance, Contract, in_time, lacks
 from kv_core.aio.testing._ttl import BEYOND, between
 from kv_core.entry import Revision
 from kv_core.errors import InvalidRevisionError
@@ -125,8 +125,14 @@ class RevisionContract(Contract):
         """An entry that keeps its ttl ends when it would have."""
         if await lacks(store, *OPERATIONS):
             return
-        await store.put("key", {"n": 1}, ttl=SHORT)
-        assert await store.put_if_unchanged("key", {"n": 2}, (await read(store))[1])
+
+        async def keep_one() -> None:
+            await store.put("key", {"n": 1}, ttl=SHORT)
+            found = await store.get_with_revision("key")
+            assert found is not None
+            assert await store.put_if_unchanged("key", {"n": 2}, found[1])
+
+        await in_time(keep_one)
 
         await advance(BEYOND)
 

@@ -13,7 +13,7 @@ from kv_core.entry import Revision
 from kv_core.errors import InvalidRevisionError
 from kv_core.sync._runtime import gather
 from kv_core.sync.protocols import Store
-from kv_core.sync.testing._common import SHORT, Advance, Contract, lacks
+from kv_core.sync.testing._common import SHORT, Advance, Contract, in_time, lacks
 from kv_core.sync.testing._ttl import BEYOND, between
 
 OPERATIONS = ("get_with_revision", "put_if_unchanged", "delete_if_unchanged")
@@ -124,8 +124,14 @@ class RevisionContract(Contract):
         """An entry that keeps its ttl ends when it would have."""
         if lacks(store, *OPERATIONS):
             return
-        store.put("key", {"n": 1}, ttl=SHORT)
-        assert store.put_if_unchanged("key", {"n": 2}, (read(store))[1])
+
+        def keep_one() -> None:
+            store.put("key", {"n": 1}, ttl=SHORT)
+            found = store.get_with_revision("key")
+            assert found is not None
+            assert store.put_if_unchanged("key", {"n": 2}, found[1])
+
+        in_time(keep_one)
 
         advance(BEYOND)
 

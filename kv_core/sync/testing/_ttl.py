@@ -12,7 +12,7 @@ import pytest
 from kv_core.errors import InvalidTTLError, MissingKeyError
 from kv_core.sync._runtime import sleep
 from kv_core.sync.protocols import Store
-from kv_core.sync.testing._common import SHORT, Advance, Contract, call, contents, has, lacks
+from kv_core.sync.testing._common import SHORT, Advance, Contract, call, contents, has, in_time, lacks
 from kv_core.ttl import KEEP
 
 BAD_TTLS: Final[dict[str, Any]] = {
@@ -203,10 +203,13 @@ class TTLContract(Contract):
         if lacks(store, "touch"):
             return
         values = [{"n": 1, "raw": b"\0"}] * 4
-        store.put_many(["longer", "endless", "shorter", "limited"], values, ttl=[SHORT, SHORT, 60, None])
 
-        assert store.touch("longer", ttl=60) is True
-        assert store.touch("endless", ttl=None) is True
+        def prolong() -> None:
+            store.put_many(["longer", "endless", "shorter", "limited"], values, ttl=[SHORT, SHORT, 60, None])
+            assert store.touch("longer", ttl=60) is True
+            assert store.touch("endless", ttl=None) is True
+
+        in_time(prolong)
         assert store.touch("shorter", ttl=SHORT) is True
         assert store.touch("limited", ttl=SHORT) is True
         assert store.touch("limited", ttl=SHORT, collection="other") is False

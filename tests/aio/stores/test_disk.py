@@ -101,7 +101,7 @@ async def test_destroy_leaves_foreign_rows(store, tmp_path):
         assert [cache.get(key) for key in ("mine", "a::b", 7)] == ["text", "not an entry", "a number"]
 
 
-async def test_cache_of_the_user(tmp_path, sql):
+async def test_cache_of_the_user(tmp_path):
     """A Cache with our Disk is used, with its limit, and stays open; its entries are the store's."""
     with Cache(str(tmp_path / "kv"), disk=BytesDisk, disk_min_file_size=IN_DATABASE, size_limit=MEGABYTE) as cache:
         async with DiskStore(disk_cache=cache) as store:
