@@ -4,6 +4,7 @@ import subprocess
 import time
 from base64 import b64encode
 from contextlib import asynccontextmanager
+from uuid import uuid4
 
 import pytest
 from certificates import Authority
@@ -26,7 +27,7 @@ from kv_core.errors import (
     StoreTimeoutError,
 )
 
-INDEX = "kv-test-elasticsearch-server"
+INDEX = f"kv-test-{uuid4().hex[:12]}"
 PASSWORD = "p@ss:/w%rd?#é"
 QUOTED = "p%40ss%3A%2Fw%25rd%3F%23%C3%A9"
 
@@ -267,6 +268,19 @@ async def test_a_frozen_server(own_elasticsearch, passed):
         await one.close()
     for client in clients:
         await client.close()
+
+
+@pytest.mark.faults(143, 145)
+async def test_a_silent_handshake(own_elasticsearch):
+    """Where a connection is not even made by the deadline, nothing was sent, and the error says so."""
+    own_elasticsearch.freeze()
+    url = own_elasticsearch.url.replace("http://", "elasticsearchs://")
+    async with ElasticsearchStore(url=url, index=INDEX, timeout=0.1) as store:
+        for operation in ("put", "increment", "get_many"):
+            error, seconds = await refused(store, operation, StoreTimeoutError)
+            assert (error.retryable, error.outcome) == (True, "not_applied"), operation
+            assert 0.09 < seconds < 1
+    own_elasticsearch.thaw()
 
 
 @pytest.mark.faults(127, 142)

@@ -5,6 +5,7 @@ import subprocess
 import time
 from base64 import b64encode
 from contextlib import contextmanager
+from uuid import uuid4
 
 import pytest
 from certificates import Authority
@@ -27,7 +28,7 @@ from kv_core.sync.testing._common import call
 from kv_core.sync.wrappers.retry import RetryWrapper
 from kv_core.sync.wrappers.statistics import StatisticsWrapper
 
-INDEX = "kv-test-elasticsearch-server"
+INDEX = f"kv-test-{uuid4().hex[:12]}"
 PASSWORD = "p@ss:/w%rd?#é"
 QUOTED = "p%40ss%3A%2Fw%25rd%3F%23%C3%A9"
 
@@ -268,6 +269,19 @@ def test_a_frozen_server(own_elasticsearch, passed):
         one.close()
     for client in clients:
         client.close()
+
+
+@pytest.mark.faults(143, 145)
+def test_a_silent_handshake(own_elasticsearch):
+    """Where a connection is not even made by the deadline, nothing was sent, and the error says so."""
+    own_elasticsearch.freeze()
+    url = own_elasticsearch.url.replace("http://", "elasticsearchs://")
+    with ElasticsearchStore(url=url, index=INDEX, timeout=0.1) as store:
+        for operation in ("put", "increment", "get_many"):
+            error, seconds = refused(store, operation, StoreTimeoutError)
+            assert (error.retryable, error.outcome) == (True, "not_applied"), operation
+            assert 0.09 < seconds < 1
+    own_elasticsearch.thaw()
 
 
 @pytest.mark.faults(127, 142)
