@@ -473,6 +473,28 @@ async def test_strange_answers_are_no_misses(counted, gateway, answer):
             await call(counted, operation)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("no_shard_available_action_exception", StoreConnectionError), ("index_closed_exception", StoreSetupError)],
+)
+async def test_a_missing_shard_is_no_miss(counted, gateway, kind, name):
+    """A document that could not be looked for is an error for every read of it, alone and among others."""
+
+    def answer(method, path, body):
+        if not path.partition("?")[0].endswith("_mget"):
+            return None
+        first, *others = json.loads(body)["ids"]
+        missing = [{"_id": name, "found": False} for name in others]
+        return 200, {"docs": [{"_id": first, "error": error(503, kind)[1]["error"]}, *missing]}
+
+    gateway.answer = answer
+    for operation in ("get", "get_many", "ttl", "ttl_many", "delete", "delete_many", "put_if_present", "touch"):
+        with pytest.raises(name):
+            await call(counted, operation)
+    with pytest.raises(name):
+        await counted.get_many(["key", "first"])
+
+
 @pytest.mark.faults(115)
 async def test_a_missing_shard_is_no_empty_list(counted, gateway):
     """Every shard has to answer a search, and to be refreshed before; else enumeration is an error."""
