@@ -16,7 +16,9 @@ from network import NETWORK
 from kv_core.aio._runtime import Borrowed, PerLoop, gather, run_blocking, within
 from kv_core.aio.stores.disk import DiskStore
 from kv_core.aio.stores.memory import MemoryStore
+from kv_core.aio.stores.multi_disk import MultiDiskStore
 from kv_core.aio.stores.redis import RedisStore
+from kv_core.aio.stores.simple import SimpleStore
 from kv_core.deadline import DEADLINE, left, mark_unsent, unsent
 from kv_core.errors import BaseKeyValueError, ConfigurationError, StoreClosedError, StoreTimeoutError
 
@@ -25,7 +27,7 @@ FORKING = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:D
 LINUX = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open sockets by /proc")
 
 
-@pytest.fixture(params=["memory", "disk", *NETWORK])
+@pytest.fixture(params=["memory", "simple", "disk", "multi_disk", *NETWORK])
 def make(request, tmp_path):
     """A function that makes a store on one backend."""
     match request.param:
@@ -33,6 +35,10 @@ def make(request, tmp_path):
             return MemoryStore
         case "disk":
             return partial(DiskStore, directory=tmp_path / "store")
+        case "simple":
+            return SimpleStore
+        case "multi_disk":
+            return partial(MultiDiskStore, directory=tmp_path / "store")
         case name:
             url = request.getfixturevalue(f"{name}_server").url
             return partial(NETWORK[name].make, "kv_core.aio", url, default_collection=request.node.name)

@@ -16,13 +16,15 @@ from kv_core.errors import BaseKeyValueError, StoreClosedError, StoreTimeoutErro
 from kv_core.sync._runtime import Borrowed, PerLoop, gather, run_blocking, within
 from kv_core.sync.stores.disk import DiskStore
 from kv_core.sync.stores.memory import MemoryStore
+from kv_core.sync.stores.multi_disk import MultiDiskStore
 from kv_core.sync.stores.redis import RedisStore
+from kv_core.sync.stores.simple import SimpleStore
 
 SHARE = 1 if os.environ.get("KV_TEST_FULL") else 20
 FORKING = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
-@pytest.fixture(params=["memory", "disk", *NETWORK])
+@pytest.fixture(params=["memory", "simple", "disk", "multi_disk", *NETWORK])
 def make(request, tmp_path):
     """A function that makes a store on one backend."""
     match request.param:
@@ -30,6 +32,10 @@ def make(request, tmp_path):
             return MemoryStore
         case "disk":
             return partial(DiskStore, directory=tmp_path / "store")
+        case "simple":
+            return SimpleStore
+        case "multi_disk":
+            return partial(MultiDiskStore, directory=tmp_path / "store")
         case name:
             url = request.getfixturevalue(f"{name}_server").url
             return partial(NETWORK[name].make, "kv_core.sync", url, default_collection=request.node.name)
