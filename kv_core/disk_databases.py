@@ -6,6 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -117,6 +118,7 @@ def _is_there(directory: Path) -> bool:
         return False
 
 
+@lru_cache(1024)
 def directory_name(collection: str) -> str:
     """Write a collection as the name of a directory that no file system changes, reserves, or takes for another."""
     name = _ODD.sub(lambda odd: b"%%%02x" % ord(odd[0]), collection.encode()).decode()

@@ -48,13 +48,13 @@ class Client:
         self._lock = threading.Lock()
         self._workers: dict[type[_Worker], _Worker] = {}
 
-    def read(self, place: str, job: Callable[..., T], *args: Any) -> Coroutine[Any, Any, T]:
-        """Do a job that changes nothing.
+    def read(self, place: str, make: bool, job: Callable[..., T], *args: Any) -> Coroutine[Any, Any, T]:
+        """Do a job that changes nothing; *make* the database if there is none.
 
         Raises:
             TimeoutError: It did not end in time.
         """
-        return self._ask(_Worker, place, False, job, args)
+        return self._ask(_Worker, place, make, job, args)
 
     def write(self, place: str, make: bool, job: Callable[..., T], *args: Any) -> Coroutine[Any, Any, T]:
         """Do a job that may change something; *make* the database if there is none.

@@ -86,7 +86,7 @@ class DiskBase(BaseStore):
 
     async def _ask(self, collection: str, key: str | None, job: Callable[..., T], *args: Any) -> T:
         """Do a job that changes nothing, and makes nothing."""
-        return await self._call(collection, key, self._client.read, self._database(collection), job, *args)
+        return await self._call(collection, key, self._client.read, self._database(collection), False, job, *args)
 
     async def _do(self, collection: str, key: str | None, job: Callable[..., T], *args: Any, make: bool = False) -> T:
         """Do a job that may change something; *make* the database if there is none."""
@@ -94,7 +94,8 @@ class DiskBase(BaseStore):
 
     @override
     async def _read(self, collection: str, key: str) -> bytes | None:
-        return await self._ask(collection, key, self._table.read, collection, key)
+        place = self._database(collection)
+        return await self._call(collection, key, self._client.read, place, False, self._table.read, collection, key)
 
     @override
     async def _read_many(self, collection: str, keys: Sequence[str]) -> list[bytes | None]:
@@ -173,7 +174,9 @@ class DiskBase(BaseStore):
         found: list[str] = []
         cursor: bytes | None = b""
         while cursor is not None:
-            names, cursor = await self._call(None, None, self._client.read, place, self._table.collections, cursor)
+            names, cursor = await self._call(
+                None, None, self._client.read, place, False, self._table.collections, cursor
+            )
             found += names
         return found
 

@@ -34,12 +34,8 @@ class Client:
         self._open: dict[threading.Thread, Databases] = {}
         self._finalizer = weakref.finalize(self, _close, self._open)
 
-    def read(self, place: str, job: Callable[..., T], *args: Any) -> T:
-        """Do a job that changes nothing."""
-        return self.write(place, False, job, *args)
-
     def write(self, place: str, make: bool, job: Callable[..., T], *args: Any) -> T:
-        """Do a job that may change something; *make* the database if there is none."""
+        """Do a job; *make* the database if there is none."""
         until = monotonic() + left(self._timeout)
         try:
             databases: Databases = self._own.databases
@@ -49,6 +45,8 @@ class Client:
             self._check()
             connection = databases.get(place) or patiently(until, self._check, databases.open, place, make)
             return patiently(until, self._check, job, connection, *args)
+
+    read = write  # each thread has its own connections, so that nobody waits for a writer
 
     def _check(self) -> None:
         if self._closed:
