@@ -10,7 +10,7 @@ from stores import SIDES, STORES, opened
 from kv_core.errors import CorruptEntryError, UnsupportedEntryVersionError
 
 OUTSIDE = {name: case for name, case in STORES.items() if name not in {"memory", "simple", "elasticsearch"}}
-"""The stores that others can write to; what is planted in Elasticsearch is not only bytes, so it has tests of its own."""
+"""The stores that others can write to; Elasticsearch keeps more than bytes, and has tests of its own."""
 
 READS = (
     *(("get", "k"), ("ttl", "k"), ("get_with_revision", "k"), ("increment", "k"), ("get_many", ["k"])),
