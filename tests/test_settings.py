@@ -91,6 +91,24 @@ def test_urls_say_which_store(tmp_path):
     assert redis._timeout == 0.25
 
 
+def test_urls_of_embedded_stores(tmp_path):
+    """Each embedded store has a scheme; the twins of a simple one share; a place where none is wanted is refused."""
+    described = {"many": f"multi-disk://{tmp_path}/data?max_size=1000000", "simple": "simple://?max_entries=5"}
+    registry = Registry({**described, "null": "null://"})
+    registry.store("simple").put("key", {"n": 1})
+
+    assert [type(registry.store(alias)).__name__ for alias in registry.specs] == [
+        "MultiDiskStore",
+        "SimpleStore",
+        "NullStore",
+    ]
+    assert asyncio.run(registry.astore("simple").get("key")) == {"n": 1}
+    assert not (tmp_path / "data").exists()
+    for url in ("simple://name", "null:///path"):
+        with pytest.raises(ConfigurationError, match="no host and no path"):
+            parse_stack(url)
+
+
 def test_text_becomes_what_the_constructor_wants():
     """What the environment gives as text is read by the annotation, never by looks."""
     described = {
