@@ -33,9 +33,9 @@ OURS: Final[dict[str, Any]] = {
 }
 """The filter for entries; what other applications keep in the same place is left alone."""
 
-LIVING: Final[dict[str, Any]] = {
-    "$gt": [{"$ifNull": [{"$toLong": "$expires_at"}, _FOREVER]}, {"$toLong": "$$NOW"}],
-}
+_END: Final = {"$convert": {"input": "$expires_at", "to": "long", "onNull": _FOREVER, "onError": _FOREVER}}
+
+LIVING: Final[dict[str, Any]] = {"$gt": [_END, {"$toLong": "$$NOW"}]}
 """The expression for an entry that has not ended by the server's clock; in milliseconds, which all servers compare."""
 
 ABSENT: Final[dict[str, Any]] = {"$not": [{"$and": [{"$ne": ["$$ROOT", {"_id": "$_id"}]}, LIVING]}]}

@@ -291,11 +291,12 @@ class MongoDBStore(BaseStore):
 
     def _sweep(self, collection: str | None, where: Mapping[str, Any]) -> tuple[int, bool]:
         """Delete page by page, each within the timeout; return how many, and whether one of them had not ended."""
-        ours = {"_id": bounds(collection), **OURS} if collection is not None else OURS
-        stages = ({"$match": ours}, {"$match": where}, {"$limit": PAGE}, {"$project": {"living": LIVING}})
+        inside = {"$type": "string"} if collection is None else bounds(collection)
+        stages = [{"$match": {**OURS, "_id": inside}}, {"$match": where}, {"$sort": {"_id": 1}}, {"$limit": PAGE}]
         count, living = 0, False
-        while found := self._rows(collection, *stages):
-            count += self._delete(collection, None, {"_id": _in([one["_id"] for one in found]), **where})
+        while found := self._rows(collection, *stages, {"$project": {"living": LIVING}}):
+            page = {"$gte": found[0]["_id"], "$lte": found[-1]["_id"]}
+            count += self._delete(collection, None, {**OURS, "_id": page, **where})
             living = living or any(one["living"] for one in found)
         return count, living
 
