@@ -32,6 +32,7 @@ __all__ = [
     "entries_of",
     "errors",
     "pymongo",
+    "share",
     "watching",
 ]
 
@@ -126,7 +127,7 @@ def check_url(store: str, url: str, kind: Any) -> None:
                 f"{store}: {redact(url)} has an option {name!r} that pymongo does not know, or with a wrong value."
             ) from None
     try:
-        mongo = connect(kind, url, 1.0)
+        mongo = connect(kind, url)
     except (errors.PyMongoError, ValueError, TypeError, OSError):
         raise ConfigurationError(
             f"{store}: pymongo refuses {redact(url)}: check its hosts, database, certificates and options that "
@@ -146,18 +147,14 @@ def _ours(name: str, text: str) -> str:
     return ""
 
 
-def connect(kind: Any, url: str, timeout: float, **login: str) -> Any:
+def connect(kind: Any, url: str, **login: str) -> Any:
     """Return a client of ours, of a class of either side; it connects when it is used."""
     options: dict[str, Any] = {"connect": False, "retryWrites": False, "retryReads": False}
     options["event_listeners"] = [_Watch()]
     if pymongo.version_tuple >= (4, 17):
         options["maxAdaptiveRetries"] = 0
-    defaults = {
-        "serverSelectionTimeoutMS": max(1, round(timeout * 500)),  # or what is refused looks like what is slow
-        "serverMonitoringMode": "poll",  # streamed, a refused login would hide the server for ten seconds
-    }
-    given = {name.lower() for name in parse(url).options}
-    options |= {name: value for name, value in defaults.items() if name.lower() not in given}
+    if "servermonitoringmode" not in map(str.lower, parse(url).options):
+        options["serverMonitoringMode"] = "poll"  # streamed, a refused login would hide the server for ten seconds
     return kind(url, **options, **login)
 
 
@@ -177,6 +174,16 @@ def entries_of(store: str, mongo: Any, db_name: str | None, coll_name: str) -> A
         read_preference=ReadPreference.PRIMARY,
         write_concern=WriteConcern("majority") if concern.is_server_default else concern,
     )
+
+
+def share(entries: Any, seconds: float) -> float:
+    """Return how many of the seconds that a call has left pymongo is given.
+
+    Half of them while no server is known that takes writes, so that a server that is not there is no mere timeout; else
+    nearly all, so that pymongo ends the call before it is cancelled: it closes what it was connecting, and says why.
+    """
+    servers = entries.database.client.topology_description.known_servers
+    return seconds * (0.97 if any(server.is_writable for server in servers) else 0.5)
 
 
 def closed(outcome: Outcome) -> StoreClosedError:

@@ -51,3 +51,17 @@ class MongoDB(Kind):
         if "secantusdb" in where:
             return f"MongoDB wire (SecantusDB), answers as {self.version(url)}, {where}"
         return super().described(url, where)
+
+
+class OwnMongoDB(MongoDB):
+    """The same with options of the test's, and a folder that outlives it; the stand-in and mongod spell some alike."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.options = options
+
+    def command(self, binary: Path, port: int, folder: Path) -> list[str]:
+        """Keep the data in our folder."""
+        words = super().command(binary, port, self.folder)
+        return [*(str(self.folder) if word == ":memory:" else word for word in words), *self.options]

@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from kv_core import mongodb_options as options
 from kv_core.aio._runtime import Op, run_blocking
+from kv_core.deadline import left
 from kv_core.errors import ConfigurationError, StoreAuthenticationError
 from kv_core.mongodb_errors import refused_login
 from kv_core.mongodb_options import CredentialProvider, closed, errors, pymongo, watching
@@ -24,6 +25,7 @@ Mongo: TypeAlias = "pymongo.AsyncMongoClient[dict[str, Any]]"
 Entries: TypeAlias = "AsyncCollection[dict[str, Any]]"
 
 _STORE: Final = "MongoDBStore"
+_LONGEST: Final = 3600.0
 _CLOSING: Final = 1.0
 """How long closing may take to end the sessions at the server, in seconds."""
 
@@ -44,7 +46,7 @@ class Client:
         if self._closed:
             raise closed("not_applied")
         try:
-            with watching(self._own):
+            with watching(self._own), pymongo.timeout(options.share(self._entries, left(_LONGEST))):
                 return await work(self._entries)
         except Exception as error:
             if self._closed:
@@ -72,11 +74,9 @@ class _OwnClient(Client):
 
     _own = True
 
-    def __init__(
-        self, url: str, db_name: str | None, coll_name: str, timeout: float, provider: CredentialProvider | None
-    ) -> None:
-        self._url, self._timeout, self._provider = url, timeout, provider
-        self._mongo = make(url, timeout)  # connects when it is used; with a provider it never is
+    def __init__(self, url: str, db_name: str | None, coll_name: str, provider: CredentialProvider | None) -> None:
+        self._url, self._provider = url, provider
+        self._mongo = make(url)  # connects when it is used; with a provider it never is
         self._logged_in = provider is None
         self._retired: Mongo | None = None
         super().__init__(self._mongo, db_name, coll_name)
@@ -104,7 +104,7 @@ class _OwnClient(Client):
             raise StoreAuthenticationError(message) from error
         if self._mongo is not refused:
             return  # another call was faster
-        self._mongo = make(self._url, self._timeout, username=username, password=password)
+        self._mongo = make(self._url, username=username, password=password)
         self._entries = options.entries_of(_STORE, self._mongo, *self._where)
         self._logged_in = True
         retired, self._retired = self._retired, refused  # calls that are out may need it
@@ -121,9 +121,9 @@ class _OwnClient(Client):
                 await self._retired.close()
 
 
-def make(url: str, timeout: float, **login: str) -> Mongo:
-    """Make a client; it connects when it is used, and `within` ends what takes too long."""
-    mongo: Mongo = options.connect(MongoClient, url, timeout, **login)
+def make(url: str, **login: str) -> Mongo:
+    """Make a client; it connects when it is used, and each call has what is left of its deadline."""
+    mongo: Mongo = options.connect(MongoClient, url, **login)
     return mongo
 
 
@@ -132,11 +132,9 @@ def check(url: str) -> None:
     options.check_url(_STORE, url, MongoClient)
 
 
-def connect(
-    url: str, db_name: str | None, coll_name: str, timeout: float, credential_provider: CredentialProvider | None
-) -> Client:
+def connect(url: str, db_name: str | None, coll_name: str, credential_provider: CredentialProvider | None) -> Client:
     """Make a client; it connects when it is used."""
-    return _OwnClient(url, db_name, coll_name, timeout, credential_provider)
+    return _OwnClient(url, db_name, coll_name, credential_provider)
 
 
 def borrow(client: object, db_name: str | None, coll_name: str) -> Client:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 from typing_extensions import override
@@ -47,7 +49,7 @@ class Client:
         if self._closed:
             raise closed("not_applied")
         try:
-            with watching(self._own), pymongo.timeout(left(_LONGEST)):
+            with watching(self._own), pymongo.timeout(options.share(self._entries, left(_LONGEST))):
                 return work(self._entries)
         except Exception as error:
             if self._closed:
@@ -75,15 +77,15 @@ class _OwnClient(Client):
 
     _own = True
 
-    def __init__(
-        self, url: str, db_name: str | None, coll_name: str, timeout: float, provider: CredentialProvider | None
-    ) -> None:
-        self._url, self._timeout, self._provider = url, timeout, provider
-        self._mongo = make(url, timeout)  # connects when it is used; with a provider it never is
+    def __init__(self, url: str, db_name: str | None, coll_name: str, provider: CredentialProvider | None) -> None:
+        self._url, self._provider = url, provider
+        self._mongo = make(url)  # connects when it is used; with a provider it never is
         self._logged_in = provider is None
         self._retired: Mongo | None = None
         self._lock = threading.Lock()
         super().__init__(self._mongo, db_name, coll_name)
+        self._open = [self._mongo]
+        weakref.finalize(self, _abandon, self._open, os.getpid()).atexit = False
 
     @override
     def do(self, work: Op[[Entries], T]) -> T:
@@ -109,8 +111,9 @@ class _OwnClient(Client):
         with self._lock:
             if self._mongo is not refused:
                 return  # another thread was faster
-            self._mongo = make(self._url, self._timeout, username=username, password=password)
+            self._mongo = make(self._url, username=username, password=password)
             self._entries = options.entries_of(_STORE, self._mongo, *self._where)
+            self._open[:] = [self._mongo, refused]
             self._logged_in = True
             retired, self._retired = self._retired, refused  # calls that are out may need it
         if retired is not None:
@@ -120,15 +123,24 @@ class _OwnClient(Client):
     def close(self) -> None:
         """Close the connections; a call that is out ends with StoreClosedError."""
         self._closed = True
-        with pymongo.timeout(_CLOSING):
-            self._mongo.close()
-            if self._retired is not None:
-                self._retired.close()
+        _close(self._open)
 
 
-def make(url: str, timeout: float, **login: str) -> Mongo:
+def _close(clients: list[Mongo]) -> None:
+    with pymongo.timeout(_CLOSING):
+        while clients:
+            clients.pop().close()
+
+
+def _abandon(clients: list[Mongo], process: int) -> None:
+    """Close the clients of a store that nobody holds any more; after a fork they are still the parent's."""
+    if os.getpid() == process:
+        _close(clients)
+
+
+def make(url: str, **login: str) -> Mongo:
     """Make a client; it connects when it is used, and each call has what is left of its deadline."""
-    mongo: Mongo = options.connect(MongoClient, url, timeout, **login)
+    mongo: Mongo = options.connect(MongoClient, url, **login)
     return mongo
 
 
@@ -137,11 +149,9 @@ def check(url: str) -> None:
     options.check_url(_STORE, url, MongoClient)
 
 
-def connect(
-    url: str, db_name: str | None, coll_name: str, timeout: float, credential_provider: CredentialProvider | None
-) -> Client:
+def connect(url: str, db_name: str | None, coll_name: str, credential_provider: CredentialProvider | None) -> Client:
     """Make a client; it connects when it is used."""
-    return _OwnClient(url, db_name, coll_name, timeout, credential_provider)
+    return _OwnClient(url, db_name, coll_name, credential_provider)
 
 
 def borrow(client: object, db_name: str | None, coll_name: str) -> Client:

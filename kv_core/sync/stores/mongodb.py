@@ -73,8 +73,8 @@ class MongoDBStore(BaseStore):
             credential_provider: An object with `get_credentials()`, which returns username and password, or the dotted
                 path to one. It is asked when a client is made, and when the server refuses the login of a connection.
             default_collection: Where an entry goes when no collection is named.
-            timeout: How long a whole operation may take, waiting for a connection included, in seconds. Half of it may
-                pass until a server is found.
+            timeout: How long a whole operation may take, waiting for a connection included, in seconds; while no server
+                is known, half of it.
             max_entry_size: The largest entry that is written, in bytes as they are sent.
 
         Raises:
@@ -94,7 +94,7 @@ class MongoDBStore(BaseStore):
         driver.check(where)
         provider: Any = load_object(credential_provider, "MongoDBStore: credential_provider")
         self._clients = PerLoop(
-            lambda: driver.connect(where, db_name, coll_name, self._timeout, provider), lambda client: client.close()
+            lambda: driver.connect(where, db_name, coll_name, provider), lambda client: client.close()
         )
 
     # Documents ------------------------------------------------------------------------------------------------------
@@ -292,11 +292,16 @@ class MongoDBStore(BaseStore):
     def _sweep(self, collection: str | None, where: Mapping[str, Any]) -> tuple[int, bool]:
         """Delete page by page, each within the timeout; return how many, and whether one of them had not ended."""
         inside = {"$type": "string"} if collection is None else bounds(collection)
-        stages = [{"$match": {**OURS, "_id": inside}}, {"$match": where}, {"$sort": {"_id": 1}}, {"$limit": PAGE}]
+        stages: list[dict[str, Any]] = [
+            {"$match": {**OURS, "_id": inside}},
+            {"$match": where},
+            {"$sort": {"_id": 1}},
+            {"$limit": PAGE},
+        ]
         count, living = 0, False
-        while found := self._rows(collection, *stages, {"$project": {"living": LIVING}}):
-            page = {"$gte": found[0]["_id"], "$lte": found[-1]["_id"]}
-            count += self._delete(collection, None, {**OURS, "_id": page, **where})
+        while found := self._rows(collection, *chosen, *page):
+            between = {"$gte": found[0]["_id"], "$lte": found[-1]["_id"]}
+            count += self._delete(collection, None, {**OURS, "_id": between, **where})
             living = living or any(one["living"] for one in found)
         return count, living
 
