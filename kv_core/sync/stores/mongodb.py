@@ -292,12 +292,8 @@ class MongoDBStore(BaseStore):
     def _sweep(self, collection: str | None, where: Mapping[str, Any]) -> tuple[int, bool]:
         """Delete page by page, each within the timeout; return how many, and whether one of them had not ended."""
         inside = {"$type": "string"} if collection is None else bounds(collection)
-        stages: list[dict[str, Any]] = [
-            {"$match": {**OURS, "_id": inside}},
-            {"$match": where},
-            {"$sort": {"_id": 1}},
-            {"$limit": PAGE},
-        ]
+        chosen: list[dict[str, Any]] = [{"$match": {**OURS, "_id": inside}}, {"$match": where}]
+        page: list[dict[str, Any]] = [{"$sort": {"_id": 1}}, {"$limit": PAGE}, {"$project": {"living": LIVING}}]
         count, living = 0, False
         while found := self._rows(collection, *chosen, *page):
             between = {"$gte": found[0]["_id"], "$lte": found[-1]["_id"]}
