@@ -1,6 +1,9 @@
 """What the Elasticsearch store knows without a server: ids, fields, URLs, which client fits which side."""
 
+import asyncio
+import os
 import random
+from uuid import uuid4
 
 import elasticsearch
 import pytest
@@ -76,3 +79,41 @@ def test_urls_are_read(url, hosts):
     assert servers.verify_certs is ("verify_certs" not in url)
     assert "p@" not in repr(servers)
     assert "s3cret" not in repr(read_servers("elasticsearch://h", api_key="s3cret"))
+
+
+@pytest.mark.faults(125, 126)
+async def test_cancelled_calls_leave_no_answer_behind(elasticsearch_server):
+    """Calls cancelled at random moments leave no reply for the next caller; what was acknowledged is there."""
+    rng = random.Random(125)
+    keys = [f"key {number}" for number in range(20)]
+    maybe: dict[str, set[int]] = {key: set() for key in keys}
+    sure = dict.fromkeys(keys, 0)
+    cancelled = 0
+    async with aio.ElasticsearchStore(url=elasticsearch_server.url, index=f"kv-test-{uuid4().hex[:12]}") as store:
+        await store.put_many(keys, [{"key": key, "turn": 0} for key in keys])
+        for turn in range(1, 100_000 if os.environ.get("KV_TEST_FULL") else 500):
+            key = rng.choice(keys)
+            value = {"key": key, "turn": turn}
+            calls = store.get(key), store.put(key, value), store.put_many([key], [value]), store.get_many(keys)
+            chosen = rng.randrange(4)
+            for number, unused in enumerate(calls):
+                if number != chosen:
+                    unused.close()
+            task = asyncio.create_task(calls[chosen])
+            await asyncio.sleep(rng.random() * 0.002)
+            task.cancel()
+            try:
+                await task
+            except asyncio.CancelledError:
+                cancelled += 1
+                maybe[key] |= {turn}  # it may arrive at any time later
+            else:
+                sure[key] = turn if chosen in {1, 2} else sure[key]
+
+            for other in {key, rng.choice(keys)}:
+                found = await store.get(other)
+                assert found is not None
+                assert found["key"] == other
+                assert found["turn"] in maybe[other] | {sure[other]}
+        await store.destroy()
+    assert cancelled > 20
