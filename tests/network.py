@@ -31,6 +31,12 @@ class NetworkStore:
 NETWORK = {name: NetworkStore(case) for name, case in STORES.items() if case.server}
 """By the name of the server's kind."""
 
+SETS = {
+    name: NetworkStore(Case(name, "redis.RedisStore", lambda place: {"url": place.url}, server=f"{name}_server"))
+    for name in ("redis_cluster", "redis_sentinel")
+}
+"""The stores on several servers, for what is about loops, threads and processes."""
+
 DROPPED = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 """pymongo leaves a socket to the garbage collector when connecting was cancelled."""
 

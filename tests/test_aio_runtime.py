@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from forks import Child, sockets
-from network import NETWORK
+from network import NETWORK, SETS
 
 from kv_core.aio._runtime import Borrowed, PerLoop, gather, run_blocking, within
 from kv_core.aio.stores.disk import DiskStore
@@ -27,7 +27,7 @@ FORKING = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:D
 LINUX = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open sockets by /proc")
 
 
-@pytest.fixture(params=["memory", "simple", "disk", "multi_disk", *NETWORK])
+@pytest.fixture(params=["memory", "simple", "disk", "multi_disk", *NETWORK, *SETS])
 def make(request, tmp_path):
     """A function that makes a store on one backend."""
     match request.param:
@@ -41,7 +41,7 @@ def make(request, tmp_path):
             return partial(MultiDiskStore, directory=tmp_path / "store")
         case name:
             url = request.getfixturevalue(f"{name}_server").url
-            return partial(NETWORK[name].make, "kv_core.aio", url, default_collection=request.node.name)
+            return partial((NETWORK | SETS)[name].make, "kv_core.aio", url, default_collection=request.node.name)
 
 
 # within ---------------------------------------------------------------------------------------------------------------

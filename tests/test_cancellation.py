@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 from cryptography.fernet import Fernet
-from network import EACH, NETWORK
+from network import EACH, NETWORK, SETS
 
 from kv_core.aio.stores.memory import MemoryStore
 from kv_core.aio.stores.redis import RedisStore
@@ -199,11 +199,11 @@ async def test_a_timeout_around_a_stack(name):
     assert len(asyncio.all_tasks()) == 1
 
 
-@pytest.fixture(params=EACH)
+@pytest.fixture(params=[*EACH, *(SETS if SHARE == 1 else ())])
 def make(request):
     """A function that makes a store with a server."""
     url = request.getfixturevalue(f"{request.param}_server").url
-    yield partial(NETWORK[request.param].make, "kv_core.aio", url)
+    yield partial((NETWORK | SETS)[request.param].make, "kv_core.aio", url)
     gc.collect()
 
 

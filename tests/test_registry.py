@@ -4,8 +4,9 @@ import asyncio
 import threading
 
 import pytest
+from redis import Redis as Raw
 
-from kv_core.errors import ConfigurationError, StoreClosedError
+from kv_core.errors import ConfigurationError, StoreAuthenticationError, StoreClosedError
 from kv_core.registry import Registry
 
 SETTINGS = {"default": "memory://", "sessions": "memory://"}
@@ -65,3 +66,29 @@ def test_closing_both_sides():
             await async_.get("key")
 
     asyncio.run(main())
+
+
+@pytest.mark.faults(121)
+def test_one_url_with_different_options_is_two_pools(own_redis):
+    """Aliases of one server with logins or timeouts of their own share neither connections nor rights."""
+    with Raw.from_url(own_redis.url) as raw:
+        raw.acl_setuser(
+            "reader", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@read", "+@connection"]
+        )
+        settings = {
+            "default": {"LOCATION": own_redis.url, "STORE": {"timeout": 2}},
+            "patient": {"LOCATION": own_redis.url, "STORE": {"timeout": 9}},
+            "reader": {"LOCATION": own_redis.url.replace("://", "://reader:secret@")},
+        }
+        registry = Registry(settings)
+        try:
+            registry.store().put("key", {"n": 1})
+            assert registry.store("reader").get("key") == {"n": 1}
+            with pytest.raises(StoreAuthenticationError):
+                registry.store("reader").put("key", {"n": 2})
+            assert registry.store("patient").get("key") == {"n": 1}
+            users = [client["user"] for client in raw.client_list()]
+        finally:
+            registry.close()
+
+    assert sorted(users) == ["default", "default", "default", "reader"]  # one of them is raw's

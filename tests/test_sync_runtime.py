@@ -2,6 +2,8 @@
 
 import gc
 import os
+import random
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +11,7 @@ from functools import partial
 
 import pytest
 from forks import Child, sockets
-from network import NETWORK
+from network import NETWORK, SETS
 
 from kv_core.deadline import DEADLINE, deadline, left
 from kv_core.errors import BaseKeyValueError, StoreClosedError, StoreTimeoutError
@@ -24,7 +26,7 @@ SHARE = 1 if os.environ.get("KV_TEST_FULL") else 20
 FORKING = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
-@pytest.fixture(params=["memory", "simple", "disk", "multi_disk", *NETWORK])
+@pytest.fixture(params=["memory", "simple", "disk", "multi_disk", *NETWORK, *SETS])
 def make(request, tmp_path):
     """A function that makes a store on one backend."""
     match request.param:
@@ -38,7 +40,7 @@ def make(request, tmp_path):
             return partial(MultiDiskStore, directory=tmp_path / "store")
         case name:
             url = request.getfixturevalue(f"{name}_server").url
-            return partial(NETWORK[name].make, "kv_core.sync", url, default_collection=request.node.name)
+            return partial((NETWORK | SETS)[name].make, "kv_core.sync", url, default_collection=request.node.name)
 
 
 def in_threads(count, function):
@@ -216,6 +218,48 @@ def test_readers_see_whole_values(make):
 
         in_threads(4, use)
         assert store.delete("key") is True
+
+
+@pytest.mark.faults(135)
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # a driver may be interrupted as it connects
+@pytest.mark.parametrize("make", [*NETWORK, *SETS], indirect=True)
+def test_an_interrupt_leaves_no_answer_behind(make):
+    """After a KeyboardInterrupt in mid-call the next one gets its own answer; a value is old or new, whole."""
+    chance = random.Random(135)
+    armed = [False]
+    interrupted = 0
+
+    def interrupt(number, frame):
+        if armed[0]:
+            armed[0] = False
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    keys = [f"key {number}" for number in range(10)]
+    try:
+        with make() as store:
+            store.put_many(keys, [{"of": key} for key in keys])
+            for turn in range(2000 // SHARE):
+                key = chance.choice(keys)
+                timer = threading.Timer(chance.random() * 0.003, os.kill, (os.getpid(), signal.SIGUSR1))
+                try:
+                    armed[0] = True
+                    timer.start()
+                    while armed[0]:
+                        store.put("whole", {"turn": turn, "text": f"{turn % 10}" * 20_000})
+                        assert store.get(key) == {"of": key}
+                except KeyboardInterrupt:
+                    interrupted += 1
+                timer.join()
+                other = chance.choice(keys)
+                assert store.get(other) == {"of": other}
+                found = store.get("whole")
+                assert found is None or found["text"] == f"{found['turn'] % 10}" * 20_000
+            store.delete_many([*keys, "whole"])
+        gc.collect()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert interrupted > 1000 // SHARE
 
 
 def test_more_threads_than_connections(redis_server):

@@ -276,6 +276,24 @@ def test_a_server_that_is_not_there(family, own):
                 error = error.__cause__
 
 
+@pytest.mark.faults(60)
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_clock_that_is_stepped_moves_no_deadline(family, own, monkeypatch, hours):
+    """A step of this machine's clock neither shortens nor lengthens a wait, nor a ttl."""
+    real = time.time
+    with family.store(url=own.url) as store:
+        store.put("key", {"n": 1}, ttl=60)
+        monkeypatch.setattr(time, "time", lambda: real() + 3600 * hours)
+        assert 50 < (store.ttl("key"))[1] <= 60
+        store._timeout = 0.2
+        own.freeze()
+        try:
+            _, seconds = refused(store, "get", StoreTimeoutError)
+        finally:
+            own.thaw()
+        assert 0.15 < seconds < 2
+
+
 @pytest.mark.faults(83, 143)
 def test_what_was_sent_may_arrive(family, own):
     """A write that timed out after it was sent has an unknown outcome, because it is applied later."""

@@ -1,0 +1,111 @@
+"""RedisStore and ValkeyStore with TLS: what is trusted, and that nothing goes in the clear."""
+
+import ipaddress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from proxy import Misbehaving
+from servers import KINDS
+from servers.base import free_port
+
+from kv_core.errors import StoreConnectionError, StoreTimeoutError
+
+
+def certificate(folder, name, address):
+    """Write a certificate that vouches for itself, and its key; return their paths."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / f"{name}.pem", folder / f"{name}.key"
+    paths[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    private = serialization.PrivateFormat.PKCS8
+    paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, private, serialization.NoEncryption()))
+    return paths
+
+
+@pytest.fixture
+def secure(family, tmp_path, untested):
+    """A server that speaks TLS on a second port: that port, its certificate, which it trusts itself, and the key."""
+    kind = KINDS[family.name]
+    trusted, key = certificate(tmp_path, "server", "127.0.0.1")
+    port = free_port()
+    options = {"--tls-port": port, "--tls-cert-file": trusted, "--tls-key-file": key, "--tls-ca-cert-file": trusted}
+    binary, where = next(kind.binaries(), (None, ""))
+    if binary is None:
+        pytest.skip(f"no {kind.label} of our own")
+    try:
+        server = kind.with_options(options | {"--tls-auth-clients": "optional"}).start_binary(binary, where)
+    except OSError:
+        untested(family.name, f"TLS: the {where} has none")
+    yield port, trusted, key
+    server.stop()
+
+
+@pytest.mark.faults(117)
+async def test_tls(family, secure):
+    """With a certificate that is trusted the store works, and a client's own certificate is taken from the URL."""
+    port, trusted, key = secure
+    url = f"{family.library.dialect.secure}://127.0.0.1:{port}/3?ssl_ca_certs={trusted}"
+    for options in ("", "&ssl_check_hostname=true", f"&ssl_certfile={trusted}&ssl_keyfile={key}"):
+        async with family.store(url=url + options) as store:
+            await store.put_many(["key", "bytes"], [{"n": 1}, {"raw": b"\0"}], ttl=60)
+            assert await store.get_many(["key", "bytes"]) == [{"n": 1}, {"raw": b"\0"}]
+
+
+@pytest.mark.faults(117)
+async def test_a_certificate_that_is_not_trusted(family, secure, tmp_path):
+    """A server that cannot show whom it is, or is somebody else, gets no request."""
+    port, trusted, _ = secure
+    other, _ = certificate(tmp_path, "other", "127.0.0.1")
+    scheme = family.library.dialect.secure
+    for url in (f"{scheme}://127.0.0.1:{port}?ssl_ca_certs={other}", f"{scheme}://127.0.0.1:{port}"):
+        async with family.store(url=url) as store:
+            with pytest.raises(StoreConnectionError) as caught:
+                await store.put("key", {"n": 1})
+            assert caught.value.outcome == "not_applied"
+    async with family.store(url=f"{scheme}://localhost:{port}?ssl_ca_certs={trusted}&ssl_check_hostname=true") as store:
+        with pytest.raises(StoreConnectionError):
+            await store.put("key", {"n": 1})
+
+
+@pytest.mark.faults(117)
+async def test_nothing_goes_in_the_clear(family, secure):
+    """What passes on the wire shows neither key nor value nor password; a plain URL does not reach the TLS port."""
+    port, trusted, _ = secure
+    seen = []
+
+    class Listening(Misbehaving):
+        def _ask(self, data, client, server):
+            seen.append(data)
+            return super()._ask(data, client, server)
+
+    proxy = Listening("127.0.0.1", port)
+    try:
+        scheme = family.library.dialect.secure
+        async with family.store(url=f"{scheme}://127.0.0.1:{proxy.port}?ssl_ca_certs={trusted}") as store:
+            await store.put("canary", {"text": "canary"})
+            assert await store.get("canary") == {"text": "canary"}
+        assert b"".join(seen)
+        assert b"canary" not in b"".join(seen)
+    finally:
+        proxy.close()
+    plain = family.library.dialect.scheme
+    async with family.store(url=f"{plain}://127.0.0.1:{port}", timeout=1) as store:
+        with pytest.raises((StoreConnectionError, StoreTimeoutError)):
+            await store.get("key")
