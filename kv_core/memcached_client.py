@@ -1,37 +1,23 @@
-"""Connections to a Memcached server that are bounded in number and in time, over pymemcache's client.
-
-A connection on which a call did not end with its reply is closed, whatever ended it, so that nobody reads somebody
-else's reply.
-"""
+"""A connection to a Memcached server, over pymemcache's client, on which every wait ends with the call's deadline."""
 
 from __future__ import annotations
 
 import socket
-import weakref
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 from ssl import SSLContext
 from time import monotonic
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Final
 
-from kv_core.errors import BaseKeyValueError, MissingDependencyError, Outcome, StoreClosedError
-from kv_core.forks import renew_after_fork
+from kv_core.errors import MissingDependencyError
 from kv_core.memcached_items import Item
 from kv_core.memcached_options import Address, Servers
 
 try:
     from pymemcache import Client
     from pymemcache import exceptions as errors
-    from pymemcache.client import base
 except ImportError as error:
     raise MissingDependencyError("MemcachedStore needs pymemcache: pip install 'kvstack[memcached]'") from error
-
-_read_line: Any = base._readline  # pyright: ignore[reportPrivateUsage] - it has no public form
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 CHUNK: Final = 1000
 """How many commands leave at once; more could fill both ends' buffers with replies that nobody reads."""
@@ -42,9 +28,10 @@ _MARGIN: Final = 0.02
 """How many seconds before its caller a call gives up, so that it can say what was done."""
 _DEFAULT_ITEM_SIZE: Final = 1024 * 1024
 _RECORD: Final = 16_000
+_STORE_REPLIES: Final = frozenset((b"STORED", b"NOT_STORED", b"EXISTS", b"NOT_FOUND"))
 _REMEMBERED: Final = 10_000
 
-__all__ = ["BELIEVED", "CHUNK", "Call", "Connection", "Node", "errors"]
+__all__ = ["BELIEVED", "CHUNK", "Call", "Connection", "Known", "errors"]
 
 
 class Call:
@@ -174,6 +161,7 @@ class Connection:
         self._sock: _Socket | None = None
         self._call = Call(0)
         self._client: Any = Client(address, serde=_Items, default_noreply=False, key_prefix=servers.prefix)
+        self._client.check_key = _with_prefix
 
     def begin(self, call: Call) -> None:
         """Serve *call* from now on; connect if need be."""
@@ -241,14 +229,18 @@ class Connection:
         return [reply for piece in pieces for reply in self._send(piece)]
 
     def _send(self, commands: Sequence[bytes]) -> list[bytes]:
-        replies: list[bytes] = []
-        rest = b""
-        self._client.sock.sendall(b"".join(commands))
-        for _ in commands:
-            rest, line = _read_line(self._client.sock, rest)
-            if not line.startswith(b"SERVER_ERROR"):
-                self._client._raise_errors(line, b"bulk")
-            replies.append(line)
+        sock: _Socket = self._client.sock
+        sock.sendall(b"".join(commands))
+        said = b""
+        while said.count(b"\r\n") < len(commands):
+            heard = sock.recv(_RECORD)
+            if not heard:
+                raise errors.MemcacheUnexpectedCloseError
+            said += heard
+        replies = said.split(b"\r\n")[:-1]
+        for reply in replies:
+            if reply not in _STORE_REPLIES and not reply.startswith(b"SERVER_ERROR"):
+                raise errors.MemcacheClientError(reply)  # what follows cannot be told apart any more
         return replies
 
     def store_line(self, verb: bytes, name: bytes, data: bytes, flags: int, expires: int, token: bytes = b"") -> bytes:
@@ -260,12 +252,17 @@ class Connection:
         """Return how large an item may be, in bytes, with its name and header."""
         if self.known.item_size is None:
             try:
-                size = int(self._client.stats("settings")[b"item_size_max"])
+                size = int(self._client.stats(b"settings")[b"item_size_max"])
             except (errors.MemcacheClientError, KeyError, ValueError):  # a proxy stands before it
                 size = _DEFAULT_ITEM_SIZE
                 self._connect()
             self.known.item_size = size
         return self.known.item_size
+
+
+def _with_prefix(name: bytes, key_prefix: bytes) -> bytes:
+    """Stand for the client's check: our names are made to fit."""
+    return key_prefix + name
 
 
 def _pieces(commands: Sequence[bytes]) -> list[list[bytes]]:
@@ -299,99 +296,3 @@ def _open(address: Address, tls: SSLContext | None, call: Call) -> socket.socket
     except BaseException:
         sock.close()
         raise
-
-
-class Node:
-    """One server, and the connections to it: made when needed, kept for the next call, no more than a limit."""
-
-    def __init__(self, name: str, address: Address, servers: Servers) -> None:
-        self.name = name
-        self.known = Known()
-        self._address = address
-        self._servers = servers
-        self._idle: deque[Connection] = deque()
-        self._busy: set[Connection] = set()
-        self._closed = False
-        self._permits = _permits(servers.max_connections)
-        weakref.finalize(self, _close_all, self._idle)
-        renew_after_fork(self)
-
-    def run(self, call: Call, job: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do a job on a connection that nobody else uses.
-
-        Raises:
-            StoreClosedError: `close` was called.
-            TimeoutError: The call did not end in time.
-        """
-        permits = self._permits
-        try:
-            permits.get(timeout=call.left())
-        except Empty:
-            raise TimeoutError from None
-        try:
-            if self._closed:
-                raise closed("not_applied")
-            return self._run(call, job, *args, **kwargs)
-        finally:
-            permits.put(None)
-
-    def _run(self, call: Call, job: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = Connection(self._address, self._servers, self.known)
-        self._busy.add(connection)
-        try:
-            connection.begin(call)
-            answer = job(connection, *args, **kwargs)
-        except BaseKeyValueError:
-            self._keep(connection)  # ours is said between replies
-            raise
-        except BaseException as error:
-            connection.close()
-            if self._closed and isinstance(error, Exception):
-                raise closed("unknown" if call.sent else "not_applied") from error
-            raise
-        else:
-            self._keep(connection)
-        finally:
-            self._busy.discard(connection)
-        return answer
-
-    def _keep(self, connection: Connection) -> None:
-        if self._closed:
-            connection.close()
-        else:
-            self._idle.append(connection)
-
-    def close(self) -> None:
-        """Close the connections; a call that is out ends with StoreClosedError."""
-        self._closed = True
-        _close_all(self._idle)
-        for connection in list(self._busy):
-            connection.hang_up()
-
-    def renew_lock(self) -> None:
-        """Leave the parent's connections to it, as a child does after a fork."""
-        _close_all(self._idle)  # its own descriptors; the parent's stay open
-        for connection in self._busy:
-            connection.close()
-        self._busy.clear()
-        self._permits = _permits(self._servers.max_connections)
-
-
-def _permits(count: int) -> SimpleQueue[None]:
-    permits: SimpleQueue[None] = SimpleQueue()  # a fifth of the time that threading.Semaphore takes
-    for _ in range(count):
-        permits.put(None)
-    return permits
-
-
-def _close_all(connections: deque[Connection]) -> None:
-    while connections:
-        connections.pop().close()
-
-
-def closed(outcome: Outcome) -> StoreClosedError:
-    """Return the error for a call whose store was closed before it was sent, or while it was out."""
-    return StoreClosedError("The store was closed; make a new one.", outcome=outcome)

@@ -15,10 +15,11 @@ from kv_core.deadline import left
 from kv_core.decisions import Action, Decision, Written
 from kv_core.entry import Revision
 from kv_core.errors import BaseKeyValueError
-from kv_core.memcached_client import BELIEVED, Call, Connection, Node, errors
+from kv_core.memcached_client import BELIEVED, Call, Connection, errors
 from kv_core.memcached_errors import partly, translate
 from kv_core.memcached_items import MAX_NAME, Rendezvous, item_name
 from kv_core.memcached_options import servers_of
+from kv_core.memcached_pool import Node
 from kv_core.memcached_table import MemcachedTable, Put, Spot
 from kv_core.sync._runtime import gather, run_blocking, sleep
 from kv_core.sync.stores._backend import DEFAULT_COLLECTION, Write
