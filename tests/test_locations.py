@@ -11,6 +11,7 @@ import pytest
 from clock import stopwatch
 from forks import sockets
 from locations import NETWORK, OTHERS, SECURE, location
+from network import DROPPED
 from network import NETWORK as SERVERS
 from stores import SIDES
 
@@ -18,6 +19,8 @@ from kv_core.errors import BaseKeyValueError, ConfigurationError, StoreConnectio
 from kv_core.kinds import STORES
 from kv_core.registry import Registry
 from kv_core.settings import parse_stack
+
+pytestmark = DROPPED
 
 each_scheme = pytest.mark.parametrize("scheme", STORES)
 each_network_scheme = pytest.mark.parametrize("scheme", NETWORK)
