@@ -65,7 +65,7 @@ class Operations:
 def on_side(side: str, raw: Any) -> Operations:
     """Return the operations of a client of one side."""
     form = _plain if side == "sync" else _waiting
-    close = raw.client.aclose if hasattr(raw.client, "aclose") else raw.client.close
+    close = raw.client.aclose if hasattr(type(raw.client), "aclose") else raw.client.close
     return Operations({name: form(getattr(raw, name)) for name in OPERATIONS}, close)
 
 
