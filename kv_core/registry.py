@@ -40,6 +40,11 @@ class Registry:
         self._closed = False
         renew_after_fork(self)
 
+    @property
+    def plain_hosts(self) -> list[str]:
+        """The hosts beyond this machine that its stores speak to without TLS."""
+        return sorted({host for spec in self.specs.values() for host in spec.plain_hosts})
+
     def spec(self, alias: str = "default") -> StackSpec:
         """Return how a stack is described.
 

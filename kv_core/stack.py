@@ -12,6 +12,7 @@ from typing_extensions import override
 from kv_core.aio.protocols import AsyncStore
 from kv_core.kinds import Kind
 from kv_core.sync.protocols import Store
+from kv_core.url import plain_hosts
 
 Side = Literal["aio", "sync"]
 
@@ -90,6 +91,16 @@ class StackSpec:
         """The names of the stack's parts, outermost first."""
         inside = (self.store.name,) if isinstance(self.store, Part) else (f"kv:{self.store.alias}",)
         return (*[wrapper.name for wrapper in self.wrappers], *inside)
+
+    @property
+    def plain_hosts(self) -> tuple[str, ...]:
+        """The hosts beyond this machine that its stores speak to without TLS."""
+        found = list(plain_hosts(self.location)) if isinstance(self.store, Part) else list(self.store.plain_hosts)
+        for part in self.wrappers:
+            for option in part.options.values():
+                if isinstance(option, StackSpec):
+                    found += option.plain_hosts
+        return tuple(dict.fromkeys(found))
 
     @override
     def __repr__(self) -> str:

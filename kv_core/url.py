@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from kv_core.errors import ConfigurationError
 
 _USERINFO: Final = re.compile(r"(?<=://)\S*@")
+_WITHOUT_TLS: Final = frozenset({"redis", "valkey", "memcached", "mongodb", "elasticsearch"})
+"""Schemes, but for what follows a plus sign."""
 _SECRET_OPTION: Final = re.compile(r"(?i)([?&](?:[a-z_]*(?:password|secret|token|key))=)[^&\s]*")
 
 
@@ -60,6 +64,24 @@ def parse(url: str) -> Location:
 def redact(text: str) -> str:
     """Return *text* with the credentials of every URL in it replaced by `***`."""
     return _SECRET_OPTION.sub(r"\1***", _USERINFO.sub("***@", text))
+
+
+def plain_hosts(url: str) -> list[str]:
+    """Return the hosts beyond this machine that a store with this URL speaks to without TLS."""
+    location = parse(url)
+    scheme, _, form = location.scheme.partition("+")
+    if scheme not in _WITHOUT_TLS or form in {"unix", "srv"}:
+        return []
+    if "true" in {location.options.get("tls"), location.options.get("ssl")}:  # as MongoDB has it
+        return []
+    hosts = [urlsplit(f"//{host}").hostname for host in location.address.rpartition("@")[2].split(",")]
+    return [host for host in hosts if host and not _is_here(host)]
+
+
+def _is_here(host: str) -> bool:
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost" or host.endswith(".localhost")
 
 
 def path_of(location: Location) -> str:

@@ -33,6 +33,9 @@ OTHERS = {
 SECURE = [scheme for scheme in NETWORK if scheme.partition("+")[0] in {f"{name}s" for name in NETWORK}]
 """Those that speak TLS."""
 
+PLAIN = [scheme for scheme in NETWORK if scheme not in SECURE]
+"""Those that do not."""
+
 
 def location(
     scheme: str, folder: object = "/nowhere", *, login: str = "", host: str = "127.0.0.1", port: int = 1

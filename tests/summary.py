@@ -78,7 +78,10 @@ class Summary:
         self._uses: dict[str, set[str]] = {}
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Remember which test belongs to which backend."""
+        """Remember which test belongs to which backend; each process has to find the same tests."""
+        if unstable := [item.nodeid for item in items if " at 0x" in item.nodeid]:
+            message = f"these parameters need ids without an address in memory: {', '.join(unstable)}"
+            raise pytest.UsageError(message)
         self._uses.update((item.nodeid, uses(item)) for item in items)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -10,7 +10,7 @@ import threading
 import pytest
 from clock import stopwatch
 from forks import sockets
-from locations import NETWORK, OTHERS, SECURE, location
+from locations import NETWORK, OTHERS, PLAIN, SECURE, location
 from network import DROPPED
 from network import NETWORK as SERVERS
 from stores import SIDES
@@ -224,3 +224,24 @@ def test_an_extra_that_is_missing(scheme, side):
     assert f"kvstack[{extra}]" in imported
     assert f"kvstack[{extra}]" in settings
     assert "KV_STORES['default']" in settings
+
+
+@pytest.mark.faults(124)
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        *[(NETWORK[scheme].format(login="user:pw@", host="a.example", port=1), ["a.example"]) for scheme in PLAIN],
+        *[(NETWORK[scheme].format(login="user:pw@", host="a.example", port=1), []) for scheme in SECURE],
+        *[(location(scheme), []) for scheme in STORES],
+        ("redis+cluster://localhost:1,[::1]:2,127.0.0.2:3,10.0.0.1:4,[2001:db8::1]:5", ["10.0.0.1", "2001:db8::1"]),
+        ("mongodb://cache.example/?tls=true", []),
+        ("mongodb://cache.example/?ssl=false", ["cache.example"]),
+    ],
+)
+def test_hosts_without_tls_are_told(url, hosts):
+    """Whatever the scheme, a host beyond this machine is told that is spoken to without TLS; behind a wrapper, too."""
+    wrappers = [{"wrapper": "fallback", "fallback": "kv:other"}]
+    registry = Registry({"default": {"LOCATION": "memory://", "WRAPPERS": wrappers}, "other": url})
+
+    assert list(registry.spec("other").plain_hosts) == hosts
+    assert registry.plain_hosts == hosts == list(registry.spec().plain_hosts)

@@ -21,6 +21,7 @@ BAD_SETTINGS: Final = "kv_django.E001"
 SHARED_COLLECTION: Final = "kv_django.W001"
 MEMORY_SESSIONS: Final = "kv_django.W002"
 MAX_ENTRIES_IGNORED: Final = "kv_django.W003"
+NO_TLS: Final = "kv_django.W004"
 
 ENGINE: Final = "kv_django.sessions"
 
@@ -32,13 +33,21 @@ def check_settings(**_: Any) -> list[checks.CheckMessage]:
         specs = parse_stacks(getattr(settings, SETTINGS, {}))
     except ConfigurationError as error:
         return list(_errors(error.problems))
-    return [*_check_caches(), *_check_sessions(specs)]
+    return [*_check_tls(specs), *_check_caches(), *_check_sessions(specs)]
 
 
 def _errors(problems: Sequence[Problem], where: str = "") -> Iterator[checks.CheckMessage]:
     for problem in problems:
         text = str(Problem(f"{where}{problem.path}", problem.message))
         yield checks.Error(text, hint=problem.hint or None, id=BAD_SETTINGS)
+
+
+def _check_tls(specs: dict[str, StackSpec]) -> Iterator[checks.CheckMessage]:
+    for alias, spec in specs.items():
+        if spec.plain_hosts:
+            text = f"{SETTINGS}[{alias!r}] sends values and passwords to {', '.join(spec.plain_hosts)} without TLS."
+            hint = "Use the scheme or the option with TLS, or silence this where the network is yours alone."
+            yield checks.Warning(text, hint=hint, id=NO_TLS)
 
 
 def _check_caches() -> Iterator[checks.CheckMessage]:

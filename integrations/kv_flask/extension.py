@@ -107,7 +107,10 @@ class KV:
                 "or give the other KV a name= and a config_prefix= of its own."
             )
         setting = f"{self.config_prefix}_STORES"
-        app.extensions[self.name] = KVStores(Registry(self._stacks(app, setting), setting=setting))
+        registry = Registry(self._stacks(app, setting), setting=setting)
+        if hosts := ", ".join(registry.plain_hosts):
+            app.logger.warning("%s: values and passwords go to %s without TLS", setting, hosts)
+        app.extensions[self.name] = KVStores(registry)
 
     @property
     def store(self) -> Store:

@@ -58,6 +58,8 @@ def kv_lifespan(settings: Settings | Registry, *, close_timeout: float = CLOSE_T
     @asynccontextmanager
     async def lifespan(_app: Any) -> AsyncGenerator[KVState, None]:
         registry = Registry(stacks or {}) if given is None else given  # a new one at each start: a closed one stays so
+        if hosts := ", ".join(registry.plain_hosts):
+            logger.warning("Values and passwords go to %s without TLS", hosts)
         try:
             await _ping_eager(registry)
             yield {"kv": registry}

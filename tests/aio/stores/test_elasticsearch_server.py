@@ -412,7 +412,6 @@ async def test_no_write_is_repeated_by_the_client(start):
         ({"timeout": 0}, "timeout"),
         ({"max_entry_size": 0}, "max_entry_size"),
     ],
-    ids=str,
 )
 def test_options_are_checked(options, said):
     """Options that contradict each other, or would be misread, are refused at construction; no password is shown."""

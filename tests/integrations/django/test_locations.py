@@ -29,3 +29,15 @@ def test_a_location(settings: Any, scheme: str, tmp_path: Path) -> None:
     settings.KV_STORES = {"default": described | {"STORE": {"timeuot": 1}}}
     [found] = [found for found in run_checks() if found.id == "kv_django.E001"]
     assert found.hint == "Did you mean 'timeout'?"
+
+
+@pytest.mark.faults(124)
+@pytest.mark.parametrize(("url", "said"), [("redis://:s3cret@cache.example", 1), ("rediss://cache.example", 0)])
+def test_a_host_without_tls_is_a_warning(settings: Any, url: str, said: int) -> None:
+    """A check names the stack and the host, and no password."""
+    settings.KV_STORES = {"default": url}
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
+
+    assert [found.msg for found in run_checks() if found.id == "kv_django.W004"] == [
+        "KV_STORES['default'] sends values and passwords to cache.example without TLS."
+    ] * said

@@ -23,3 +23,17 @@ def test_a_location(scheme, tmp_path):
     app.config["KV_STORES"]["default"]["STORE"] = {"timeuot": 1}
     with pytest.raises(ConfigurationError, match="Did you mean 'timeout'"):
         KV(name="again").init_app(app)
+
+
+@pytest.mark.faults(124)
+@pytest.mark.parametrize(("url", "said"), [("redis://:s3cret@cache.example", 1), ("rediss://cache.example", 0)])
+def test_a_host_without_tls_is_a_warning(url, said, caplog):
+    """One line in the log names the host, and no password."""
+    app = Flask("locations")
+    app.config["KV_URL"] = url
+
+    KV(app)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "KV_STORES: values and passwords go to cache.example without TLS"
+    ] * said

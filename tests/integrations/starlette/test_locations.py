@@ -35,3 +35,15 @@ def test_an_eager_store_is_asked_at_the_start(scheme):
         TestClient(Starlette(lifespan=kv_lifespan({"default": described}))),
     ):
         pass
+
+
+@pytest.mark.faults(124)
+@pytest.mark.parametrize(("url", "said"), [("redis://:s3cret@cache.example", 1), ("rediss://cache.example", 0)])
+def test_a_host_without_tls_is_a_warning(url, said, caplog):
+    """One line in the log names the host, and no password."""
+    with TestClient(Starlette(lifespan=kv_lifespan({"default": url}))):
+        pass
+
+    assert [record.getMessage() for record in caplog.records if record.name == "kv_starlette"] == [
+        "Values and passwords go to cache.example without TLS"
+    ] * said
