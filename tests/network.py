@@ -37,7 +37,7 @@ SETS = {
 }
 """The stores on several servers, for what is about loops, threads and processes."""
 
-DROPPED = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+DROPPED = pytest.mark.filterwarnings("ignore:unclosed (<socket|transport):ResourceWarning")
 """pymongo leaves a socket to the garbage collector when connecting was cancelled."""
 
 EACH = [pytest.param(name, marks=DROPPED if name == "mongodb" else ()) for name in NETWORK]
