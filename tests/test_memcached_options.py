@@ -37,7 +37,6 @@ def of(**options):
         ({"client": HashClient(["a:1", "b:2"], use_pooling=True)}, [("a", 1), ("b", 2)]),
         ({"client": RetryingClient(Client(("a", 1)))}, [("a", 1)]),
     ],
-    ids=repr,
 )
 def test_addresses(options, addresses):
     """Every way to name servers names the same."""
@@ -124,7 +123,6 @@ class Provider:
         {"timeout": -1},
         {"max_entry_size": 0},
     ],
-    ids=lambda options: repr(options).replace("secret-canary", "…"),
 )
 def test_what_is_wrong_is_refused(options):
     """Contradictions, typing errors and values out of range are a ConfigurationError without a secret."""
