@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Add the summary, and make sure under tox that it is the wheel that is tested."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell, and so in what tests start
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[SUMMARY] = Summary()
     config.pluginmanager.register(config.stash[SUMMARY])
     if os.environ.get("KV_TEST_WHEEL"):

@@ -82,29 +82,29 @@ STORES: dict[str, Case] = {
     case.name: case
     for case in (
         Case("memory", "memory.MemoryStore", lambda place: {"name": place.name}),
-        Case("simple", "simple.SimpleStore", lambda place: {"_shared": TABLES[place.name]}),
         Case("disk", "disk.DiskStore", lambda place: {"directory": place.folder / "disk"}),
         Case("multi_disk", "multi_disk.MultiDiskStore", lambda place: {"directory": place.folder / "multi_disk"}),
-        Case(
-            "mongodb",
-            "mongodb.MongoDBStore",
-            lambda place: {"url": place.url, "coll_name": place.name},
-            server="mongodb_server",
-        ),
+        Case("simple", "simple.SimpleStore", lambda place: {"_shared": TABLES[place.name]}),
         Case("redis", "redis.RedisStore", lambda place: {"url": f"{place.url}/10"}, server="redis_server"),
         Case("valkey", "valkey.ValkeyStore", lambda place: {"url": f"{place.url}/10"}, server="valkey_server"),
-        Case(
-            "elasticsearch",
-            "elasticsearch.ElasticsearchStore",
-            lambda place: {"url": place.url, "index": place.name},
-            server="elasticsearch_server",
-        ),
         Case(
             "memcached",
             "memcached.MemcachedStore",
             lambda place: {"url": f"{place.url}/?key_prefix={place.name}:"},
             server="memcached_server",
             unsure=frozenset({"destroy_collection"}),  # what was put may have been deleted since
+        ),
+        Case(
+            "mongodb",
+            "mongodb.MongoDBStore",
+            lambda place: {"url": place.url, "coll_name": place.name},
+            server="mongodb_server",
+        ),
+        Case(
+            "elasticsearch",
+            "elasticsearch.ElasticsearchStore",
+            lambda place: {"url": place.url, "index": place.name},
+            server="elasticsearch_server",
         ),
     )
 }

@@ -9,7 +9,7 @@ from servers.redis_sets import Cluster, Sentinel
 
 __all__ = ["EMBEDDED", "KINDS", "Kind", "NotAvailableError", "Server"]
 
-EMBEDDED = ("memory", "simple", "null", "disk", "multi_disk")
+EMBEDDED = ("memory", "disk", "multi_disk", "simple", "null")
 """Backends that need no server."""
 
 KINDS: dict[str, Kind] = {
