@@ -4,7 +4,7 @@ import hashlib
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from kv_core.errors import CorruptEntryError, EntryTooLargeError
@@ -36,6 +36,7 @@ def test_no_two_addresses_share_an_id(pair):
 def test_a_careless_id_is_found_out():
     """The check above has something to find: joining with a colon alone would not do."""
 
+    @settings(max_examples=10_000, phases=[Phase.generate], database=None)
     @given(addresses())
     def check(pair):
         one, other = pair
