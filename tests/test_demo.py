@@ -159,7 +159,7 @@ def test_terminated_while_it_runs(projects):
 
     assert process.returncode == 130, rest
     assert "Stopped before the end." in rest
-    assert_nothing_left(projects, seconds=0)
+    assert_nothing_left(projects)  # a worker that was just started may end a moment later
 
 
 @pytest.mark.skipif(
