@@ -12,7 +12,6 @@ from kv_core.errors import (
     Outcome,
     PartialFailureError,
     StoreAuthenticationError,
-    StoreClosedError,
     StoreConnectionError,
     StoreFullError,
     StoreProtocolError,
@@ -26,11 +25,6 @@ NAME: Final = "ElasticsearchStore"
 MISSING: Final = "index_not_found_exception"
 EXISTS: Final = "resource_already_exists_exception"
 CONFLICT: Final = 409
-
-
-def closed(outcome: Outcome) -> StoreClosedError:
-    """Return the error for a call whose store was closed before it was sent, or while it was out."""
-    return StoreClosedError("The store was closed; make a new one.", outcome=outcome)
 
 
 def translate(errors: Any, error: Exception) -> BaseKeyValueError:
@@ -124,10 +118,5 @@ def raise_failures(collection: str, results: Mapping[str, BaseKeyValueError | No
         raise next(iter(errors.values()))
     for key, error in errors.items():
         error.key, error.collection = key, collection
-    raise PartialFailureError(
-        f"{NAME}: {len(errors)} of {len(results)} keys in {collection!r} failed; see .failed and .unknown.",
-        failed={key: error for key, error in errors.items() if error.outcome == "not_applied"},
-        unknown={key: error for key, error in errors.items() if error.outcome == "unknown"},
-        succeeded=[key for key in results if key not in errors],
-        collection=collection,
-    )
+    message = f"{NAME}: {len(errors)} of {len(results)} keys in {collection!r} failed; see .failed and .unknown."
+    raise PartialFailureError.of(message, errors, results, collection=collection)

@@ -41,8 +41,8 @@ No text holds a value, a password or a URL with credentials. The tree::
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from typing_extensions import override
 
@@ -198,6 +198,19 @@ class PartialFailureError(BaseKeyValueError):
             retryable=bool(errors) and all(error.retryable for error in errors),
         )
 
+    @classmethod
+    def of(
+        cls, message: str, errors: Mapping[str, BaseKeyValueError], keys: Iterable[str], *, collection: str | None
+    ) -> Self:
+        """Return the error for *keys* of which some have *errors*, which are told apart by their outcome."""
+        return cls(
+            message,
+            failed={key: error for key, error in errors.items() if error.outcome == "not_applied"},
+            unknown={key: error for key, error in errors.items() if error.outcome == "unknown"},
+            succeeded=[key for key in keys if key not in errors],
+            collection=collection,
+        )
+
 
 class StoreError(BaseKeyValueError):
     """The base of what can go wrong between a store and its backend."""
@@ -232,7 +245,10 @@ class StoreProtocolError(StoreError):
 
 
 class StoreClosedError(StoreError):
-    """The store was closed."""
+    """The store was closed; `outcome` is `"unknown"` if that was while the call was out."""
+
+    def __init__(self, message: str = "The store was closed; make a new one.", **about: Any) -> None:
+        super().__init__(message, **about)
 
 
 class StoreSetupError(StoreError):

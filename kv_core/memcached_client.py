@@ -9,6 +9,7 @@ from ssl import SSLContext
 from time import monotonic
 from typing import Any, Final
 
+from kv_core.deadline import mark_unsent
 from kv_core.errors import MissingDependencyError
 from kv_core.memcached_items import Item
 from kv_core.memcached_options import Address, Servers
@@ -72,7 +73,7 @@ class Call:
         """Let nothing more be sent, and mark what ended the call if nothing was."""
         self._gone = True
         if not self.sent:
-            error.kv_unsent = True  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] - read by deadline.unsent
+            mark_unsent(error)
 
 
 class _Socket:

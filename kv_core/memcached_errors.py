@@ -58,10 +58,5 @@ def partly(errors: Mapping[str, BaseKeyValueError], keys: Sequence[str], collect
     first = next(iter(errors.values()))
     if len(errors) == len(keys) and all(error is first for error in errors.values()):
         return first
-    return PartialFailureError(
-        f"{len(errors):,} of {len(keys):,} keys in {collection!r} failed; the first: {first}",
-        failed={key: error for key, error in errors.items() if error.outcome == "not_applied"},
-        unknown={key: error for key, error in errors.items() if error.outcome == "unknown"},
-        succeeded=[key for key in keys if key not in errors],
-        collection=collection,
-    )
+    message = f"{len(errors):,} of {len(keys):,} keys in {collection!r} failed; the first: {first}"
+    return PartialFailureError.of(message, errors, keys, collection=collection)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Concatenate, ParamSpec, TypeVar
 
-from kv_core.errors import BaseKeyValueError, Outcome, StoreClosedError
+from kv_core.errors import BaseKeyValueError, StoreClosedError
 from kv_core.forks import renew_after_fork
 from kv_core.memcached_client import Call, Connection, Known
 from kv_core.memcached_options import Address, Servers
@@ -50,7 +50,7 @@ class Node:
             raise TimeoutError from None
         try:
             if self._closed:
-                raise closed("not_applied")
+                raise StoreClosedError
             return self._run(call, job, *args, **kwargs)
         finally:
             permits.put(None)
@@ -70,7 +70,7 @@ class Node:
         except BaseException as error:
             connection.close()
             if self._closed and isinstance(error, Exception):
-                raise closed("unknown" if call.sent else "not_applied") from error
+                raise StoreClosedError(outcome="unknown" if call.sent else "not_applied") from error
             raise
         else:
             self._keep(connection)
@@ -110,8 +110,3 @@ def _permits(count: int) -> SimpleQueue[None]:
 def _close_all(connections: deque[Connection]) -> None:
     while connections:
         connections.pop().close()
-
-
-def closed(outcome: Outcome) -> StoreClosedError:
-    """Return the error for a call whose store was closed before it was sent, or while it was out."""
-    return StoreClosedError("The store was closed; make a new one.", outcome=outcome)

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from typing_extensions import override
 
-from kv_core.errors import ConfigurationError, MissingDependencyError, Outcome, StoreClosedError
+from kv_core.deadline import mark_unsent
+from kv_core.errors import ConfigurationError, MissingDependencyError
 from kv_core.url import parse, redact
 
 try:
@@ -27,7 +28,6 @@ __all__ = [
     "CredentialProvider",
     "check_names",
     "check_url",
-    "closed",
     "connect",
     "entries_of",
     "errors",
@@ -86,7 +86,7 @@ class watching:  # noqa: N801 - reads as a statement: `with watching(own):`
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         _SENT.reset(self._token)
         if error is not None and self._watched and not self._sent:
-            error.kv_unsent = True  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] - read by deadline.unsent
+            mark_unsent(error)
 
 
 def check_names(store: str, db_name: str | None, coll_name: str) -> None:
@@ -184,8 +184,3 @@ def share(entries: Any, seconds: float) -> float:
     """
     servers = entries.database.client.topology_description.known_servers
     return seconds * (0.97 if any(server.is_writable for server in servers) else 0.5)
-
-
-def closed(outcome: Outcome) -> StoreClosedError:
-    """Return the error for a call whose store was closed before it was sent, or while it was out."""
-    return StoreClosedError("The store was closed; make a new one.", outcome=outcome)

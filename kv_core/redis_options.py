@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from urllib.parse import quote, unquote, urlsplit
 
 from kv_core.checks import whole
-from kv_core.errors import ConfigurationError, Outcome, StoreClosedError
+from kv_core.errors import ConfigurationError
 from kv_core.url import Location, parse, redact
 
 MAX_CONNECTIONS: Final = 32
@@ -206,11 +206,6 @@ def at(url: str, address: str) -> str:
     location = parse(url)
     login, sign, _ = location.address.rpartition("@")
     return Location(location.scheme, login + sign + address, location.path, location.options).url()
-
-
-def closed(outcome: Outcome) -> StoreClosedError:
-    """Return the error for a call whose store was closed before it was sent, or while it was out."""
-    return StoreClosedError("The store was closed; make a new one.", outcome=outcome)
 
 
 def known_options(*classes: type, parsers: Mapping[str, Any]) -> frozenset[str]:

@@ -202,7 +202,7 @@ class PerLoop(Generic[C]):
             StoreClosedError: `close` was called.
         """
         if self._closed:
-            raise StoreClosedError("The store was closed; make a new one.")
+            raise StoreClosedError
         loop = asyncio.get_running_loop()
         for known in list(self._by_loop):
             if known.is_closed():
@@ -282,7 +282,7 @@ class Borrowed(Generic[C]):
             ConfigurationError: The client belongs to another loop.
         """
         if self._closed:
-            raise StoreClosedError("The store was closed; make a new one.")
+            raise StoreClosedError
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop

@@ -15,7 +15,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
 
-from kv_core.deadline import DEADLINE, begin, deadline, left
+from kv_core.deadline import DEADLINE, begin, deadline, left, mark_unsent
 from kv_core.errors import StoreClosedError, StoreTimeoutError
 from kv_core.forks import renew_after_fork
 
@@ -71,7 +71,7 @@ def interrupting(seconds: float, fn: Op[P, T], /, *args: P.args, **kwargs: P.kwa
             if future.done():
                 raise
             if future.cancel():
-                error.kv_unsent = True  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] - read by deadline.unsent
+                mark_unsent(error)
             raise
 
 
@@ -185,7 +185,7 @@ class PerLoop(Generic[C]):
         """
         with self._lock:
             if self._closed:
-                raise StoreClosedError("The store was closed; make a new one.")
+                raise StoreClosedError
             if self._client is None:
                 self._client = self._make()
             return self._client
@@ -222,7 +222,7 @@ class Borrowed(Generic[C]):
             StoreClosedError: `close` was called.
         """
         if self._closed:
-            raise StoreClosedError("The store was closed; make a new one.")
+            raise StoreClosedError
         return self._client
 
     def close(self) -> None:

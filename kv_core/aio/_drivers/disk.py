@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 
 from typing_extensions import override
 
-from kv_core.deadline import left
+from kv_core.deadline import left, mark_unsent
 from kv_core.disk_databases import Connect, Databases
 from kv_core.disk_format import Connection, patiently, transaction
 from kv_core.errors import BaseKeyValueError, StoreClosedError
@@ -86,7 +86,7 @@ class Client:
     def _start(self, kind: type[_Worker]) -> _Worker:
         with self._lock:
             if self._closed:
-                raise _was_closed()
+                raise StoreClosedError
             if kind not in self._workers:
                 worker = kind(Databases(self._connect, self._most))
                 worker.finalizer = weakref.finalize(self, worker.stop)
@@ -156,7 +156,7 @@ class _Job:
             return
         self.expired = True  # before the mark is read, as the thread sets the mark before it reads this
         error = TimeoutError()
-        error.kv_unsent = not self.begun  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] - read by deadline.unsent
+        mark_unsent(error, not self.begun)
         self.future.set_exception(error)
 
     def do(self, connection: Connection) -> None:
@@ -209,7 +209,7 @@ class _Worker:
         """Queue a job."""
         with self._gate:
             if self._stopped:
-                raise _was_closed()
+                raise StoreClosedError
             self._jobs.put(job)
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> _Watch:
@@ -254,7 +254,7 @@ class _Worker:
 
     def _check(self, *jobs: _Job) -> None:
         if self._stopped:
-            raise _was_closed()
+            raise StoreClosedError
         if jobs and all(job.future.done() for job in jobs):
             raise TimeoutError  # nobody waits any more
 
@@ -323,10 +323,6 @@ def _settle(jobs: list[_Job]) -> None:
 
 def _nothing(_: Connection) -> None:
     """Stand for the end of the queue."""
-
-
-def _was_closed() -> StoreClosedError:
-    return StoreClosedError("The store was closed; make a new one.")
 
 
 _live: weakref.WeakSet[Client] = weakref.WeakSet()

@@ -9,10 +9,9 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from typing_extensions import override
 
-from kv_core.deadline import unsent
-from kv_core.elasticsearch_errors import closed
+from kv_core.deadline import mark_unsent, unsent
 from kv_core.elasticsearch_options import Servers, basic, login_of
-from kv_core.errors import ConfigurationError, MissingDependencyError
+from kv_core.errors import ConfigurationError, MissingDependencyError, StoreClosedError
 
 try:
     from aiohttp import BaseConnector, ClientConnectorError
@@ -68,7 +67,7 @@ class Client:
     async def ask(self, request: Request[T]) -> T:
         """Make a request, and return its answer; after a refused login the credential provider is asked again."""
         if self._closed:
-            raise closed("not_applied")
+            raise StoreClosedError
         try:
             if not self._logged_in:
                 await self._log_in()
@@ -83,7 +82,7 @@ class Client:
             if _cancelled():
                 raise
             if self._closed:  # which cancels what waits for a connection
-                raise closed("not_applied" if unsent(error) else "unknown") from error
+                raise StoreClosedError(outcome="not_applied" if unsent(error) else "unknown") from error
             raise
 
     async def _log_in(self) -> None:
@@ -136,7 +135,7 @@ def _marking(connector: BaseConnector) -> Any:
         try:
             return await connect(*args, **kwargs)
         except BaseException as error:
-            error.kv_unsent = True  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] - read by deadline.unsent
+            mark_unsent(error)
             raise
 
     return marked

@@ -8,10 +8,10 @@ from typing_extensions import override
 
 from kv_core import mongodb_options as options
 from kv_core.aio._runtime import Op, run_blocking
-from kv_core.deadline import left
-from kv_core.errors import ConfigurationError, StoreAuthenticationError
+from kv_core.deadline import left, mark_unsent
+from kv_core.errors import ConfigurationError, StoreAuthenticationError, StoreClosedError
 from kv_core.mongodb_errors import refused_login
-from kv_core.mongodb_options import CredentialProvider, closed, errors, pymongo, watching
+from kv_core.mongodb_options import CredentialProvider, errors, pymongo, watching
 
 if TYPE_CHECKING:
     from pymongo.asynchronous.collection import AsyncCollection
@@ -44,13 +44,13 @@ class Client:
     async def do(self, work: Op[[Entries], T]) -> T:
         """Do some work on the Mongo collection."""
         if self._closed:
-            raise closed("not_applied")
+            raise StoreClosedError
         try:
             with watching(self._own), pymongo.timeout(options.share(self._entries, left(_LONGEST))):
                 return await work(self._entries)
         except Exception as error:
             if self._closed:
-                raise closed("unknown") from error
+                raise StoreClosedError(outcome="unknown") from error
             raise
 
     async def prepare(self) -> None:
@@ -60,7 +60,7 @@ class Client:
         try:
             await self.do(lambda entries: entries.create_index("expires_at", expireAfterSeconds=0))
         except BaseException as error:
-            error.kv_unsent = True  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] - the write that follows
+            mark_unsent(error)  # the write that follows
             raise
         self._prepared = True
 

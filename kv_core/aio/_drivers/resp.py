@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 from typing_extensions import override
 
 from kv_core.deadline import mark_unsent
-from kv_core.errors import ConfigurationError
-from kv_core.redis_options import MAX_CONNECTIONS, NUMBERS, Dialect, Place, closed, known_options, place
+from kv_core.errors import ConfigurationError, StoreClosedError
+from kv_core.redis_options import MAX_CONNECTIONS, NUMBERS, Dialect, Place, known_options, place
 
 R = TypeVar("R")
 
@@ -42,12 +42,12 @@ class Client:
         """Send one command, and return its reply."""
         async with self._gate:
             if self._closed:
-                raise closed("not_applied")
+                raise StoreClosedError
             try:
                 return await self._send(*command)
             except Exception as error:
                 if self._closed:
-                    raise closed("unknown") from error
+                    raise StoreClosedError(outcome="unknown") from error
                 raise
             finally:
                 if self._closed:  # while this call was out: nobody else hangs up what it may have opened
@@ -57,12 +57,12 @@ class Client:
         """Send commands in one go, and return their replies; an error stands in its place."""
         async with self._gate:
             if self._closed:
-                raise closed("not_applied")
+                raise StoreClosedError
             try:
                 return await self._send_all(commands)
             except Exception as error:
                 if self._closed:
-                    raise closed("unknown") from error
+                    raise StoreClosedError(outcome="unknown") from error
                 raise
             finally:
                 if self._closed:

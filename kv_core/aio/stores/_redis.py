@@ -138,13 +138,8 @@ class RedisBase(BaseStore, Generic[R]):
         errors = {keys[name]: self._about(error, collection, keys[name]) for name, error in failed.items()}
         if len(failed) == len(keys) and len({(type(error), error.outcome) for error in errors.values()}) == 1:
             raise next(iter(errors.values())) from next(iter(failed.values()))
-        raise PartialFailureError(
-            f"{type(self).__name__}: {len(failed)} of {len(keys)} keys in {collection!r} failed.",
-            failed={key: error for key, error in errors.items() if error.outcome == "not_applied"},
-            unknown={key: error for key, error in errors.items() if error.outcome == "unknown"},
-            succeeded=[key for name, key in keys.items() if name not in failed],
-            collection=collection,
-        )
+        message = f"{type(self).__name__}: {len(failed)} of {len(keys)} keys in {collection!r} failed."
+        raise PartialFailureError.of(message, errors, keys.values(), collection=collection)
 
     # Entries --------------------------------------------------------------------------------------------------------
 

@@ -18,9 +18,8 @@ from kv_core.aio._drivers.resp import Client
 from kv_core.aio._runtime import SingleFlight, gather, within
 from kv_core.aio.stores._redis_server import Failures, Link, Server, forgotten
 from kv_core.deadline import mark_unsent
-from kv_core.errors import StoreConnectionError
+from kv_core.errors import StoreClosedError, StoreConnectionError
 from kv_core.redis_cluster import Slots, key_of, outdated, redirect
-from kv_core.redis_options import closed
 
 REDIRECTS: Final = 5
 """How often one command follows nodes that send it elsewhere."""
@@ -97,7 +96,7 @@ class Cluster(Link):
 
     def _server(self, address: str) -> Server:
         if self._closed:
-            raise closed("not_applied")
+            raise StoreClosedError
         server = self._servers.get(address)
         if server is None:
             server = self._servers.setdefault(address, Server(self._connect(address)))

@@ -50,7 +50,7 @@ class Client:
 
     def _check(self) -> None:
         if self._closed:
-            raise StoreClosedError("The store was closed; make a new one.")
+            raise StoreClosedError
 
     def _join(self) -> Databases:
         """Return the databases of this thread, which may be new, and close those of threads that have ended."""

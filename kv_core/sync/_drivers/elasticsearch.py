@@ -8,10 +8,9 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from typing_extensions import override
 
-from kv_core.deadline import left
-from kv_core.elasticsearch_errors import closed
+from kv_core.deadline import left, mark_unsent
 from kv_core.elasticsearch_options import Servers, basic, login_of
-from kv_core.errors import ConfigurationError, MissingDependencyError, StoreTimeoutError
+from kv_core.errors import ConfigurationError, MissingDependencyError, StoreClosedError, StoreTimeoutError
 
 try:
     from elastic_transport import (
@@ -78,7 +77,7 @@ class Client:
                 return request(self._timely())
         except Exception as error:
             if self._closed:
-                raise closed("unknown") from error
+                raise StoreClosedError(outcome="unknown") from error
             raise
         finally:
             self._gate.release()
@@ -89,7 +88,7 @@ class Client:
             raise StoreTimeoutError(message, outcome="not_applied")
         if self._closed:
             self._gate.release()
-            raise closed("not_applied")
+            raise StoreClosedError
 
     def _timely(self) -> Elasticsearch:
         return self._elasticsearch
@@ -134,7 +133,7 @@ def _marking(kind: Any) -> Any:
         try:
             kind.connect(self)
         except BaseException as error:
-            error.kv_unsent = True  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] - read by deadline.unsent
+            mark_unsent(error)
             raise
 
     return type(kind.__name__, (kind,), {"connect": connect})

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 from typing_extensions import override
 
 from kv_core import mongodb_options as options
-from kv_core.deadline import left
-from kv_core.errors import ConfigurationError, StoreAuthenticationError
+from kv_core.deadline import left, mark_unsent
+from kv_core.errors import ConfigurationError, StoreAuthenticationError, StoreClosedError
 from kv_core.mongodb_errors import refused_login
-from kv_core.mongodb_options import CredentialProvider, closed, errors, pymongo, watching
+from kv_core.mongodb_options import CredentialProvider, errors, pymongo, watching
 from kv_core.sync._runtime import Op
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ class Client:
     def do(self, work: Op[[Entries], T]) -> T:
         """Do some work on the Mongo collection."""
         if self._closed:
-            raise closed("not_applied")
+            raise StoreClosedError
         try:
             with watching(self._own), pymongo.timeout(options.share(self._entries, left(_LONGEST))):
                 return work(self._entries)
         except Exception as error:
             if self._closed:
-                raise closed("unknown") from error
+                raise StoreClosedError(outcome="unknown") from error
             raise
 
     def prepare(self) -> None:
@@ -63,7 +63,7 @@ class Client:
         try:
             self.do(lambda entries: entries.create_index("expires_at", expireAfterSeconds=0))
         except BaseException as error:
-            error.kv_unsent = True  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] - the write that follows
+            mark_unsent(error)  # the write that follows
             raise
         self._prepared = True
 

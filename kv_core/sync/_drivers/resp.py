@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 from typing_extensions import override
 
 from kv_core.deadline import left, mark_unsent
-from kv_core.errors import ConfigurationError, StoreTimeoutError
-from kv_core.redis_options import MAX_CONNECTIONS, NUMBERS, Dialect, Place, closed, known_options, place
+from kv_core.errors import ConfigurationError, StoreClosedError, StoreTimeoutError
+from kv_core.redis_options import MAX_CONNECTIONS, NUMBERS, Dialect, Place, known_options, place
 
 R = TypeVar("R")
 
@@ -65,7 +65,7 @@ class Client:
             return self._send(*command)
         except Exception as error:
             if self._closed:
-                raise closed("unknown") from error
+                raise StoreClosedError(outcome="unknown") from error
             raise
         finally:
             self._leave()
@@ -77,7 +77,7 @@ class Client:
             return self._send_all(commands)
         except Exception as error:
             if self._closed:
-                raise closed("unknown") from error
+                raise StoreClosedError(outcome="unknown") from error
             raise
         finally:
             self._leave()
@@ -99,7 +99,7 @@ class Client:
             raise StoreTimeoutError(message, outcome="not_applied") from None
         if self._closed:
             self._permits.put(None)
-            raise closed("not_applied")
+            raise StoreClosedError
 
     def _leave(self) -> None:
         if self._closed:  # while this call was out: nobody else hangs up what it may have opened

@@ -16,9 +16,8 @@ from typing_extensions import override
 
 from kv_core import redis_scripts as scripts
 from kv_core.deadline import mark_unsent
-from kv_core.errors import StoreConnectionError
+from kv_core.errors import StoreClosedError, StoreConnectionError
 from kv_core.redis_cluster import Slots, key_of, outdated, redirect
-from kv_core.redis_options import closed
 from kv_core.sync._drivers.resp import Client
 from kv_core.sync._runtime import SingleFlight, gather, within
 from kv_core.sync.stores._redis_server import Failures, Link, Server, forgotten
@@ -98,7 +97,7 @@ class Cluster(Link):
 
     def _server(self, address: str) -> Server:
         if self._closed:
-            raise closed("not_applied")
+            raise StoreClosedError
         server = self._servers.get(address)
         if server is None:
             server = self._servers.setdefault(address, Server(self._connect(address)))
