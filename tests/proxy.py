@@ -1,4 +1,4 @@
-"""A TCP relay that hangs up once, for tests of what follows."""
+"""TCP relays between a store and its server: one that hangs up once, one that misbehaves as it is told."""
 
 import contextlib
 import socket
@@ -6,12 +6,11 @@ import struct
 import threading
 
 
-class HangingUp:
-    """Relay connections to a server, and close the first one that sends *word*, without passing it on."""
+class Relay:
+    """Hand bytes on between clients and a server; a subclass says what becomes of them."""
 
-    def __init__(self, host: str, port: int, word: bytes) -> None:
+    def __init__(self, host: str, port: int) -> None:
         self._server = host, port
-        self._word: bytes | None = word
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._sockets: list[socket.socket] = [self._listener]
@@ -29,22 +28,36 @@ class HangingUp:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            self._sockets.append(client)
+            if not self._welcome(client):
+                continue
             server = socket.create_connection(self._server)
-            self._sockets += [client, server]
-            self._start(self._relay, client, server, True)
-            self._start(self._relay, server, client, False)
+            self._sockets.append(server)
+            for one in (client, server):
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._start(self._relay, client, server, self._ask)
+            self._start(self._relay, server, client, self._answer)
 
-    def _relay(self, source: socket.socket, target: socket.socket, asks: bool) -> None:
-        try:
-            while data := source.recv(65536):
-                if asks and self._word is not None and self._word in data:
-                    self._word = None
-                    break
-                target.sendall(data)
-        except OSError:
-            pass
+    def _relay(self, source: socket.socket, target: socket.socket, pass_on) -> None:
+        with contextlib.suppress(OSError):
+            while (data := source.recv(65536)) and pass_on(data, source, target):
+                pass
         for one in (source, target):
             hang_up(one)
+
+    def _welcome(self, client: socket.socket) -> bool:
+        """Say whether a new connection goes on to the server."""
+        return True
+
+    def _ask(self, data: bytes, client: socket.socket, server: socket.socket) -> bool:
+        """Pass on what is asked, and say whether the connection goes on."""
+        server.sendall(data)
+        return True
+
+    def _answer(self, data: bytes, server: socket.socket, client: socket.socket) -> bool:
+        """The same for what is answered."""
+        client.sendall(data)
+        return True
 
     def close(self) -> None:
         """End all connections and threads."""
@@ -56,14 +69,22 @@ class HangingUp:
             one.close()
 
 
-def hang_up(one: socket.socket) -> None:
-    """Shut a socket down in both directions, whatever is left of it."""
-    with contextlib.suppress(OSError):
-        one.shutdown(socket.SHUT_RDWR)
+class HangingUp(Relay):
+    """Close the first connection that sends *word*, without passing it on."""
+
+    def __init__(self, host: str, port: int, word: bytes) -> None:
+        self._word: bytes | None = word
+        super().__init__(host, port)
+
+    def _ask(self, data: bytes, client: socket.socket, server: socket.socket) -> bool:
+        if self._word is not None and self._word in data:
+            self._word = None
+            return False
+        return super()._ask(data, client, server)
 
 
-class Misbehaving:
-    """Relay connections to a server, well or badly: `mode` says how what is asked and answered from now on is treated.
+class Misbehaving(Relay):
+    """Relay well or badly: `mode` says how what is asked and answered from now on is treated.
 
     - `fine`: as it comes;
     - `late`: an answer waits for `DELAY` seconds;
@@ -93,41 +114,15 @@ class Misbehaving:
     def __init__(self, host: str, port: int) -> None:
         self.mode = "fine"
         self.connections = 0
-        self._server = host, port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._sockets: list[socket.socket] = [self._listener]
-        self._threads: list[threading.Thread] = []
         self._ended = threading.Event()
-        self._start(self._accept)
+        super().__init__(host, port)
 
-    def _start(self, target, *args) -> None:
-        thread = threading.Thread(target=target, args=args, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            self._sockets.append(client)
-            self.connections += 1
-            if self.mode == "refused":
-                reset(client)
-                continue
-            server = socket.create_connection(self._server)
-            self._sockets.append(server)
-            self._start(self._relay, client, server, self._ask)
-            self._start(self._relay, server, client, self._answer)
-
-    def _relay(self, source: socket.socket, target: socket.socket, pass_on) -> None:
-        with contextlib.suppress(OSError):
-            while (data := source.recv(65536)) and pass_on(data, source, target):
-                pass
-        for one in (source, target):
-            hang_up(one)
+    def _welcome(self, client: socket.socket) -> bool:
+        self.connections += 1
+        if self.mode == "refused":
+            reset(client)
+            return False
+        return True
 
     def _ask(self, data: bytes, client: socket.socket, server: socket.socket) -> bool:
         if self.mode in {"refused", "reset before"}:
@@ -164,14 +159,15 @@ class Misbehaving:
         return True
 
     def close(self) -> None:
-        """End all connections and threads."""
+        """End all connections and threads, without waiting for an answer that is late."""
         self._ended.set()
-        for one in self._sockets:
-            hang_up(one)
-        for thread in self._threads:
-            thread.join(5)
-        for one in self._sockets:
-            one.close()
+        super().close()
+
+
+def hang_up(one: socket.socket) -> None:
+    """Shut a socket down in both directions, whatever is left of it."""
+    with contextlib.suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
 
 
 def reset(one: socket.socket) -> None:

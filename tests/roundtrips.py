@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from proxy import hang_up
+from proxy import Relay
 
 from kv_core.capabilities import OPERATIONS
 
@@ -47,74 +47,41 @@ CALLS: dict[str, tuple[Any, ...]] = {
 }
 
 
-class Relay:
-    """Hand bytes on in both directions, and count how often a client speaks after it was answered."""
+class Counting(Relay):
+    """Count how often a client speaks after it was answered."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        self._server = (parts.hostname, parts.port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = parts._replace(netloc=f"127.0.0.1:{self._listener.getsockname()[1]}").geturl()
-        self._sockets = [self._listener]
         self._lock = threading.Lock()
         self._asking: set[socket.socket] = set()
         self.turns = 0
-        self._threads: list[threading.Thread] = []
-        self._start(self._accept)
+        super().__init__(parts.hostname, parts.port)
+        self.url = parts._replace(netloc=f"127.0.0.1:{self.port}").geturl()
 
-    def _start(self, target: Any, *arguments: Any) -> None:
-        self._threads.append(threading.Thread(target=target, args=arguments, daemon=True))
-        self._threads[-1].start()
+    def _ask(self, data: bytes, client: socket.socket, server: socket.socket) -> bool:
+        with self._lock:
+            if client not in self._asking:
+                self._asking.add(client)
+                self.turns += 1
+        return super()._ask(data, client, server)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(self._server)
-            for one in (client, server):
-                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._sockets.append(one)
-            self._start(self._relay, client, server, client)
-            self._start(self._relay, server, client, client)
-
-    def _relay(self, source: socket.socket, target: socket.socket, client: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                with self._lock:
-                    if source is not client:
-                        self._asking.discard(client)
-                    elif client not in self._asking:
-                        self._asking.add(client)
-                        self.turns += 1
-                target.sendall(data)
-        except OSError:
-            pass
-        for one in (source, target):
-            hang_up(one)
-
-    def close(self) -> None:
-        """End all connections and threads."""
-        for one in self._sockets:
-            hang_up(one)
-        for thread in self._threads:
-            thread.join(5)
-        for one in self._sockets:
-            one.close()
+    def _answer(self, data: bytes, server: socket.socket, client: socket.socket) -> bool:
+        with self._lock:
+            self._asking.discard(client)
+        return super()._answer(data, server, client)
 
 
 @contextmanager
-def relayed(url: str) -> Iterator[Relay]:
+def relayed(url: str) -> Iterator[Counting]:
     """Give a relay to a server."""
-    relay = Relay(url)
+    relay = Counting(url)
     try:
         yield relay
     finally:
         relay.close()
 
 
-def count(store: Handle, relay: Relay, operation: str) -> int:
+def count(store: Handle, relay: Counting, operation: str) -> int:
     """Return how many round trips an operation takes that finds what it is about, after a first one."""
     counts = []
     for _ in range(TRIES):
@@ -129,6 +96,6 @@ def count(store: Handle, relay: Relay, operation: str) -> int:
     return min(counts)
 
 
-def counts(store: Handle, relay: Relay) -> dict[str, int]:
+def counts(store: Handle, relay: Counting) -> dict[str, int]:
     """Return the round trips of every operation that the store has."""
     return {operation: count(store, relay, operation) for operation in OPERATIONS if operation in store.can}
