@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,12 +43,22 @@ class Child:
         assert status == 0, text or f"the child ended with {status}"
 
 
-def sockets() -> int:
-    """Return how many sockets this process has open."""
-    count = 0
+def sockets() -> frozenset[str]:
+    """Return the sockets that this process has open, each by a name that no other has."""
+    found = []
     for path in Path("/proc/self/fd").iterdir():
-        try:
-            count += path.readlink().name.startswith("socket:")
-        except OSError:  # the one by which the folder was read
-            continue
-    return count
+        with suppress(OSError):  # the one by which the folder was read
+            found.append(path.readlink().name)
+    return frozenset(name for name in found if name.startswith("socket:"))
+
+
+def opened_since(before: frozenset[str], patience: float = 2.0) -> frozenset[str]:
+    """Return the sockets that were opened since *before* and are open still.
+
+    What a driver leaves to the garbage collector, or closes in a thread of its own, has so many seconds to go.
+    """
+    end = time.monotonic() + patience
+    while (opened := sockets() - before) and time.monotonic() < end:
+        gc.collect()
+        time.sleep(0.01)
+    return opened
