@@ -277,6 +277,10 @@ class MongoDBStore(BaseStore):
     async def _touch(self, collection: str, key: str, ttl: float | None) -> bool:
         return await self._update(collection, key, {}, documents.ttl_from_now(ttl))
 
+    @override
+    async def _increment(self, collection: str, key: str, amount: int, first: int | None, ttl: float | None) -> int:
+        return await self._call(collection, key, super()._increment, collection, key, amount, first, ttl)
+
     # Enumeration ----------------------------------------------------------------------------------------------------
 
     @override

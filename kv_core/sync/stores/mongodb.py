@@ -274,6 +274,10 @@ class MongoDBStore(BaseStore):
     def _touch(self, collection: str, key: str, ttl: float | None) -> bool:
         return self._update(collection, key, {}, documents.ttl_from_now(ttl))
 
+    @override
+    def _increment(self, collection: str, key: str, amount: int, first: int | None, ttl: float | None) -> int:
+        return self._call(collection, key, super()._increment, collection, key, amount, first, ttl)
+
     # Enumeration ----------------------------------------------------------------------------------------------------
 
     @override

@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from proxy import HangingUp
+from proxy import HangingUp, Misbehaving
 from pymongo import MongoClient as Raw
 from servers import KINDS, NotAvailableError
 from servers.mongodb import OwnMongoDB
@@ -353,6 +353,23 @@ async def test_a_frozen_server(own_mongodb):
             found = await gather(*[store.get(f"key {number}") for number in range(20)])
             assert found == [{"n": number} for number in range(20)]
         assert await fresh.get("key 7") == {"n": 7}
+
+
+@pytest.mark.faults(143, 145)
+async def test_round_trips_share_one_deadline(mongodb_server):
+    """What takes several round trips ends at the deadline of the whole, not of each."""
+    proxy = Misbehaving(mongodb_server.host, mongodb_server.port)
+    try:
+        async with MongoDBStore(url=f"mongodb://127.0.0.1:{proxy.port}", timeout=5, default_collection="slow") as store:
+            await store.put("count", {"value": 1})
+            store._timeout = 1.8 * Misbehaving.DELAY
+            proxy.mode = "late"
+
+            error, _ = await refused(store, "increment", StoreTimeoutError)
+
+            assert error.outcome == "unknown"
+    finally:
+        proxy.close()
 
 
 @pytest.mark.faults(83, 143)
