@@ -9,7 +9,9 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from typing_extensions import override
 
-from kv_core.deadline import mark_unsent, unsent
+from kv_core.aio._runtime import run_blocking
+from kv_core.deadline import left, mark_unsent, unsent
+from kv_core.elasticsearch_errors import NAME
 from kv_core.elasticsearch_options import Servers, basic, login_of
 from kv_core.errors import ConfigurationError, MissingDependencyError, StoreClosedError
 
@@ -53,6 +55,19 @@ UNSENT: Final = (ClientConnectorError,)
 """What goes wrong before a request is sent."""
 
 _LARGE: Final = 2**20
+_LONGEST: Final = 3600.0
+_ROUNDED: Final = 5.0
+"""Beyond so many seconds aiohttp lets a timeout end with a whole second of the loop's clock."""
+
+
+def _share() -> float:
+    """Return how many of the seconds that a call has left the client is given.
+
+    Nearly all, so that the client ends the call before it is cancelled: only then does it leave the node out for a
+    while.
+    """
+    seconds = left(_LONGEST)
+    return seconds * 0.97 if seconds <= _ROUNDED else seconds - 1.0
 
 
 class Client:
@@ -72,18 +87,21 @@ class Client:
             if not self._logged_in:
                 await self._log_in()
             try:
-                return await request(self._elasticsearch)
+                return await request(self._timely())
             except AuthenticationException:
                 if self._provider is None:
                     raise
                 await self._log_in()
-                return await request(self._elasticsearch)
+                return await request(self._timely())
         except (Exception, asyncio.CancelledError) as error:
             if _cancelled():
                 raise
             if self._closed:  # which cancels what waits for a connection
                 raise StoreClosedError(outcome="not_applied" if unsent(error) else "unknown") from error
             raise
+
+    def _timely(self) -> Elasticsearch:
+        return self._elasticsearch
 
     async def _log_in(self) -> None:
         provider = self._provider
@@ -96,6 +114,14 @@ class Client:
         """Close the connections; a call that is out ends with StoreClosedError."""
         self._closed = True
         await self._elasticsearch.close()
+
+
+class _Borrowed(Client):
+    """A client that the user made, which is told for each call how long to wait."""
+
+    @override
+    def _timely(self) -> Elasticsearch:
+        return self._elasticsearch.options(max_retries=0, retry_on_timeout=False, request_timeout=_share())
 
 
 def _cancelled() -> bool:
@@ -116,10 +142,10 @@ class _Node(AiohttpHttpNode):
 
     @override
     async def perform_request(  # type: ignore[override] # as the client's own does
-        self, method: str, target: str, body: bytes | None = None, *args: Any, **kwargs: Any
+        self, method: str, target: str, body: bytes | None = None, headers: Any = None, request_timeout: Any = None
     ) -> Any:
         sent: Any = _Body(body) if body is not None and len(body) > _LARGE else body
-        return await super().perform_request(method, target, sent, *args, **kwargs)
+        return await super().perform_request(method, target, sent, headers, _share())
 
     @override
     def _create_aiohttp_session(self) -> None:
@@ -163,7 +189,6 @@ def connect(servers: Servers, credential_provider: object) -> Client:
         node_class=_Node,
         max_retries=0,
         retry_on_timeout=False,
-        request_timeout=None,  # here `within` ends what takes too long
     )
     return Client(client, credential_provider)
 
@@ -178,4 +203,4 @@ def borrow(client: object) -> Client:
         raise ConfigurationError(
             f"ElasticsearchStore: client= is an {Elasticsearch.__name__} on this side, not {type(client).__name__}."
         )
-    return Client(client.options(max_retries=0, retry_on_timeout=False, request_timeout=None))
+    return _Borrowed(client)

@@ -1,5 +1,6 @@
 """ElasticsearchStore when its server is locked, behind TLS, frozen, killed, or not there."""
 
+import socket
 import subprocess
 import time
 from base64 import b64encode
@@ -440,6 +441,27 @@ async def test_several_nodes(start, own_elasticsearch):
         assert failed <= 5
         assert outcomes <= {"not_applied"}
         assert all(gateway.seen for gateway in gateways)
+
+
+@pytest.mark.faults(143)
+@pytest.mark.parametrize("passed", [False, True], ids=["own client", "passed client"])
+async def test_a_node_that_freezes(start, passed):
+    """A node that does not answer costs the calls that it was asked by their time, and is left out for a while."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hosts = [start().port, silent.getsockname()[1]]
+        client = driver.Elasticsearch([f"http://127.0.0.1:{port}" for port in hosts]) if passed else None
+        url = None if passed else f"elasticsearch://{','.join(f'127.0.0.1:{port}' for port in hosts)}"
+        failed = 0
+        async with ElasticsearchStore(url=url, client=client, index=INDEX, timeout=0.5) as store:
+            for _ in range(12):
+                try:
+                    assert await store.get("key") is None
+                except StoreTimeoutError:
+                    failed += 1
+        if client is not None:
+            await client.close()
+
+    assert failed <= 3
 
 
 async def test_a_path_before_every_path(start):
