@@ -39,8 +39,8 @@ __all__ = [
 _DATABASE: Final = "kvstack"
 """Where entries go when neither `db_name` nor the URL says."""
 
-_BAD_DATABASE: Final = re.compile(r'[\x00/\\. "$*<>:|?]')
-_BAD_COLLECTION: Final = re.compile(r"[\x00$]|^system\.|^\.|\.$|\.\.")
+_BAD_DATABASE: Final = re.compile(r'[\x00/\\. "$*<>:|?\ud800-\udfff]')
+_BAD_COLLECTION: Final = re.compile(r"[\x00$\ud800-\udfff]|^system\.|^\.|\.$|\.\.")
 
 _SENT: Final[ContextVar[list[str] | None]] = ContextVar("kv_mongodb_sent", default=None)
 
@@ -138,8 +138,6 @@ def check_url(store: str, url: str, kind: Any) -> None:
 
 def _ours(name: str, text: str) -> str:
     """Return why an option is not for the URL; empty if it is."""
-    if name in ("retrywrites", "retryreads") and text != "false":
-        return "the store sends each command once: take it out, and wrap the store in a RetryWrapper to retry."
     if name == "timeoutms":
         return "timeout= of the store is the time that a whole operation may take."
     if name == "readpreference" and text != "primary":
@@ -148,7 +146,10 @@ def _ours(name: str, text: str) -> str:
 
 
 def connect(kind: Any, url: str, **login: str) -> Any:
-    """Return a client of ours, of a class of either side; it connects when it is used."""
+    """Return a client of ours, of a class of either side; it connects when it is used.
+
+    It sends each command once, even if the URL says `retryWrites=true`, as those that hosting services hand out do.
+    """
     options: dict[str, Any] = {"connect": False, "retryWrites": False, "retryReads": False}
     options["event_listeners"] = [_Watch()]
     if pymongo.version_tuple >= (4, 17):

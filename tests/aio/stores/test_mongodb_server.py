@@ -222,8 +222,7 @@ async def test_tls(tmp_path):
         ("mongodb://u:s3cret@h/?foo=1", "foo"),
         ("mongodb://u:s3cret@h/?maxPoolSize=many", "maxPoolSize"),
         ("mongodb://u:s3cret@h/?tlsCAFile=/no/such/file", "tlsCAFile"),
-        ("mongodb://u:s3cret@h/?retryWrites=true", "RetryWrapper"),
-        ("mongodb://u:s3cret@h/?retryReads=true", "RetryWrapper"),
+        ("mongodb://u:s3cret@h/?retryWrites=maybe", "retryWrites"),
         ("mongodb://u:s3cret@h/?timeoutMS=100", "timeout="),
         ("mongodb://u:s3cret@h/?w=0", "w=0"),
         ("mongodb://u:s3cret@h/?readPreference=secondary", "primary"),
@@ -266,11 +265,13 @@ def test_urls_are_checked(url, said):
         ({"db_name": "$db"}, "db_name"),
         ({"db_name": "x" * 64}, "db_name"),
         ({"db_name": 7}, "db_name"),
+        ({"db_name": "\ud800"}, "db_name"),
         ({"coll_name": ""}, "coll_name"),
         ({"coll_name": "system.users"}, "coll_name"),
         ({"coll_name": "$cmd"}, "coll_name"),
         ({"coll_name": "a\0b"}, "coll_name"),
         ({"coll_name": ".a"}, "coll_name"),
+        ({"coll_name": "\ud800"}, "coll_name"),
         ({"coll_name": None}, "coll_name"),
         ({"credential_provider": "no.such.thing"}, "credential_provider"),
         ({"timeout": 0}, "timeout"),
@@ -289,7 +290,8 @@ def test_options_are_checked(options, said):
 @pytest.mark.parametrize(
     "url",
     [
-        "mongodb+srv://u:p@no-such-name.invalid/db?w=majority&appName=x",
+        "mongodb+srv://u:p@no-such-name.invalid/?retryWrites=true&w=majority&appName=Cluster0",
+        "mongodb://h/db?retryWrites=true&retryReads=true",
         "mongodb://h1:1,h2:2,h3/db?replicaSet=rs0&readConcernLevel=majority&maxPoolSize=3&retryWrites=false",
         "mongodb://%2Ftmp%2Fmongodb.sock/db",
         "mongodb://[::1]:27017/db?compressors=zlib",
@@ -302,6 +304,16 @@ def test_urls_are_understood(url):
     MongoDBStore(url=url)
 
     assert time.monotonic() - before < 1
+
+
+@pytest.mark.faults(81)
+@pytest.mark.parametrize("scheme", ["mongodb", "mongodb+srv"])
+def test_the_driver_repeats_nothing(scheme):
+    """The driver's own retries are off, whatever the URL says."""
+    mongo = driver.make(f"{scheme}://u:p@no-such-name.invalid/?retryWrites=true&retryReads=true&w=majority")
+
+    assert not mongo.options.retry_writes
+    assert not mongo.options.retry_reads
 
 
 # A server that does not answer ----------------------------------------------------------------------------------------
