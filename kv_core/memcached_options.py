@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from kv_core.checks import whole
 from kv_core.errors import ConfigurationError
 from kv_core.memcached_items import MAX_NAME
-from kv_core.options import coerce, did_you_mean, load_object
+from kv_core.options import coerce, did_you_mean, load_provider, no_login
 from kv_core.url import Location, parse, redact
 
 Address: TypeAlias = tuple[str, int] | str
@@ -96,26 +96,32 @@ def _login(username: str | None, password: str | None, provider: object) -> Logi
     if provider is not None:
         if username is not None:
             raise _wrong("give username= and password=, or credential_provider=, not both.")
-        found = load_object(provider, "MemcachedStore: credential_provider")
-        found = found() if isinstance(found, type) else found
-        ask = getattr(found, "get_credentials", None)
-        if not callable(ask):
-            raise _wrong("credential_provider= has a method get_credentials() that returns a user and a password.")
-        return _asking(ask)
+        return _asking(load_provider(provider, "MemcachedStore").get_credentials)
     if username is None or password is None:
         return None
-    if any(mark in username + password for mark in (" ", "\r", "\n")):
-        raise _wrong("Memcached takes no user or password with a space or a line break.")
-    pair = username, password
+    pair = _pair((username, password))
     return lambda: pair
 
 
 def _asking(ask: Callable[[], Any]) -> Login:
     def login() -> tuple[str, str]:
-        username, password = ask()
-        return username, password
+        try:
+            given = ask()
+        except Exception as error:  # whatever somebody else's code raises
+            raise no_login("MemcachedStore", error) from error
+        return _pair(given)
 
     return login
+
+
+def _pair(given: object) -> tuple[str, str]:
+    match given:
+        case (str() as username, str() as password):
+            if any(mark in username + password for mark in (" ", "\r", "\n")):
+                raise _wrong("Memcached takes no user or password with a space or a line break.")
+            return username, password
+        case _:
+            raise _wrong("a login is a user and a password, both of them text.")
 
 
 def _of_url(url: str, login: Login | None) -> Servers:

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any, TypeGuard, Union, get_args, get_origin
 
 from kv_core import errors
-from kv_core.errors import ConfigurationError, MissingDependencyError
+from kv_core.errors import ConfigurationError, MissingDependencyError, StoreAuthenticationError
 
 _TRUE = frozenset(("true", "1", "yes", "on"))
 _FALSE = frozenset(("false", "0", "no", "off"))
@@ -121,6 +121,30 @@ def load_object(given: Any, name: str) -> Any:
     except (ImportError, AttributeError, ValueError) as error:
         message = f"{name}: there is no {given!r}; give a dotted path such as 'app.keys.provider'."
         raise ConfigurationError(message) from error
+
+
+def load_provider(given: Any, store: str) -> Any:
+    """Return who gives a store's login: *given*, what its dotted path names, or, of a class, an object of it.
+
+    Raises:
+        ConfigurationError: There is nobody under that path, or nobody who has a method `get_credentials`.
+    """
+    option = f"{store}: credential_provider"
+    found = load_object(given, option)
+    if isinstance(found, type):
+        try:
+            found = found()
+        except Exception as error:  # whatever somebody else's code raises
+            message = f"{option}: an object of the class cannot be made without arguments ({type(error).__name__})."
+            raise ConfigurationError(message) from error
+    if found is None or any(callable(getattr(found, f"get_credentials{end}", None)) for end in ("", "_async")):
+        return found
+    raise ConfigurationError(f"{option} has a method get_credentials() that returns a login.")
+
+
+def no_login(store: str, error: Exception) -> StoreAuthenticationError:
+    """Return the error for a credential provider that raised one; what that says may be secret."""
+    return StoreAuthenticationError(f"{store}: the credential provider gave no login but {type(error).__name__}.")
 
 
 def error_types(given: Any, name: str) -> tuple[type[Exception], ...]:

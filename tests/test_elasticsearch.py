@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import threading
 from uuid import uuid4
 
 import elasticsearch
@@ -79,6 +80,23 @@ def test_urls_are_read(url, hosts):
     assert servers.verify_certs is ("verify_certs" not in url)
     assert "p@" not in repr(servers)
     assert "s3cret" not in repr(read_servers("elasticsearch://h", api_key="s3cret"))
+
+
+async def test_a_provider_does_not_stop_the_loop(elasticsearch_server):
+    """A credential provider that blocks is asked in a thread, so that the loop goes on."""
+    asked = threading.Event()
+
+    class Provider:
+        def get_credentials(self):
+            assert asked.wait(3)  # until the loop says so
+            return "user", "password"
+
+    async with aio.ElasticsearchStore(url=elasticsearch_server.url, credential_provider=Provider()) as store:
+        reading = asyncio.create_task(store.get("key"))
+        await asyncio.sleep(0.01)
+        asked.set()
+
+        assert await reading is None
 
 
 @pytest.mark.faults(125, 126)

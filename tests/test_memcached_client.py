@@ -11,6 +11,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from forks import Child, opened_since, sockets
@@ -433,6 +434,35 @@ def test_credentials_are_asked_for_at_each_connection(locked):
         provider.password = "p@ss:word"
         store.put("key", {"n": 1})
         assert store.get("key") == {"n": 1}
+
+
+@pytest.mark.faults(144)
+def test_a_provider_that_fails(locked):
+    """A credential provider that raises is a refused login; one that gives something else is told what it gives."""
+    for given, kind in (
+        (KeyError("secret-canary"), StoreAuthenticationError),
+        ("secret-canary", ConfigurationError),
+        (("me", 7), ConfigurationError),
+        (("me", "secret-canary x"), ConfigurationError),
+    ):
+        provider = Provider()
+        provider.get_credentials = Mock(side_effect=[given])
+        store = MemcachedStore(host=locked.host, port=locked.port, credential_provider=provider)
+        with store, pytest.raises(kind) as caught:
+            store.get("key")
+        assert "canary" not in str(caught.value)
+        assert caught.value.outcome == "not_applied"
+
+
+@pytest.mark.faults(144)
+def test_no_server_keeps_a_login(own_memcached):
+    """A server that wants no login takes one for an item; nobody can read the password there."""
+    with MemcachedStore(host=own_memcached.host, port=own_memcached.port, username="me", password="p@ss") as store:
+        store.put("key", {"n": 1})
+        assert store.get("key") == {"n": 1}
+
+    with closing(Client((own_memcached.host, own_memcached.port))) as client:
+        assert client.get("login") is None
 
 
 def test_a_provider_by_its_path():

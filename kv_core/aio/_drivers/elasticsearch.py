@@ -14,6 +14,7 @@ from kv_core.deadline import left, mark_unsent, unsent
 from kv_core.elasticsearch_errors import NAME
 from kv_core.elasticsearch_options import Servers, basic, login_of
 from kv_core.errors import ConfigurationError, MissingDependencyError, StoreClosedError
+from kv_core.options import no_login
 
 try:
     from aiohttp import BaseConnector, ClientConnectorError
@@ -106,7 +107,10 @@ class Client:
     async def _log_in(self) -> None:
         provider = self._provider
         asks = hasattr(provider, "get_credentials_async")
-        given = await provider.get_credentials_async() if asks else provider.get_credentials()
+        try:
+            given = await (provider.get_credentials_async() if asks else run_blocking(provider.get_credentials))
+        except Exception as error:  # whatever somebody else's code raises
+            raise no_login(NAME, error) from error
         self._elasticsearch = self._elasticsearch.options(**login_of(given))
         self._logged_in = True
 
@@ -138,7 +142,7 @@ class _Body(BytesIO):
 
 
 class _Node(AiohttpHttpNode):
-    """A node that marks what goes wrong while a request waits for its connection."""
+    """A node that waits as long as the call's deadline allows, and marks what goes wrong while it connects."""
 
     @override
     async def perform_request(  # type: ignore[override] # as the client's own does

@@ -9,9 +9,10 @@ from typing_extensions import override
 from kv_core import mongodb_options as options
 from kv_core.aio._runtime import Op, run_blocking
 from kv_core.deadline import left, mark_unsent
-from kv_core.errors import ConfigurationError, StoreAuthenticationError, StoreClosedError
+from kv_core.errors import ConfigurationError, StoreClosedError
 from kv_core.mongodb_errors import refused_login
 from kv_core.mongodb_options import CredentialProvider, errors, pymongo, watching
+from kv_core.options import no_login
 
 if TYPE_CHECKING:
     from pymongo.asynchronous.collection import AsyncCollection
@@ -100,8 +101,7 @@ class _OwnClient(Client):
         try:
             username, password = await run_blocking(provider.get_credentials)
         except Exception as error:  # whatever somebody else's code raises
-            message = f"{_STORE}: the credential provider gave no login but {type(error).__name__}."
-            raise StoreAuthenticationError(message) from error
+            raise no_login(_STORE, error) from error
         if self._mongo is not refused:
             return  # another call was faster
         self._mongo = make(self._url, username=username, password=password)

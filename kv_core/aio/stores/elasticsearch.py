@@ -21,7 +21,7 @@ from kv_core.elasticsearch_errors import CONFLICT, failure_of, raise_failures, t
 from kv_core.elasticsearch_options import read_servers
 from kv_core.entry import Revision
 from kv_core.errors import BaseKeyValueError, ConfigurationError
-from kv_core.options import load_object
+from kv_core.options import load_provider
 from kv_core.spellings import also
 from kv_core.ttl import SYSTEM_CLOCK, Clock, KeptTTL, When
 
@@ -86,7 +86,7 @@ class ElasticsearchStore(BaseStore):
             self._index = Index(Borrowed(driver.borrow(client)), index)
             return
         servers = read_servers("elasticsearch://localhost" if url is None else url, api_key)
-        credentials = load_object(credential_provider, "ElasticsearchStore: credential_provider")
+        credentials = load_provider(credential_provider, "ElasticsearchStore")
         if credentials is not None and (servers.login or servers.api_key):
             raise ConfigurationError("ElasticsearchStore takes credential_provider= or a login, not both.")
         self._index = Index(PerLoop(lambda: driver.connect(servers, credentials), driver.Client.close), index)

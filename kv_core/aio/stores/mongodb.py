@@ -19,7 +19,7 @@ from kv_core.errors import BaseKeyValueError, ConfigurationError
 from kv_core.mongodb_documents import ABSENT, LIVING, OURS, Stored, bounds, identify
 from kv_core.mongodb_errors import partial, translate
 from kv_core.mongodb_options import check_names
-from kv_core.options import load_object
+from kv_core.options import load_provider
 from kv_core.ttl import SYSTEM_CLOCK, Clock, Keep, KeptTTL, When, expiry, remaining
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class MongoDBStore(BaseStore):
             return
         where = "mongodb://localhost" if url is None else url
         driver.check(where)
-        provider: Any = load_object(credential_provider, "MongoDBStore: credential_provider")
+        provider = load_provider(credential_provider, "MongoDBStore")
         self._clients = PerLoop(
             lambda: driver.connect(where, db_name, coll_name, provider), lambda client: client.close()
         )

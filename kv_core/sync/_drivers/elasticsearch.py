@@ -9,8 +9,10 @@ from typing import Any, Final, TypeAlias, TypeVar
 from typing_extensions import override
 
 from kv_core.deadline import left, mark_unsent
+from kv_core.elasticsearch_errors import NAME
 from kv_core.elasticsearch_options import Servers, basic, login_of
 from kv_core.errors import ConfigurationError, MissingDependencyError, StoreClosedError, StoreTimeoutError
+from kv_core.options import no_login
 
 try:
     from elastic_transport import (
@@ -94,7 +96,11 @@ class Client:
         return self._elasticsearch
 
     def _log_in(self) -> None:
-        self._elasticsearch = self._elasticsearch.options(**login_of(self._provider.get_credentials()))
+        try:
+            given = self._provider.get_credentials()
+        except Exception as error:  # whatever somebody else's code raises
+            raise no_login(NAME, error) from error
+        self._elasticsearch = self._elasticsearch.options(**login_of(given))
         self._logged_in = True
 
     def close(self) -> None:

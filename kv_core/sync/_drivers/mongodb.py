@@ -11,9 +11,10 @@ from typing_extensions import override
 
 from kv_core import mongodb_options as options
 from kv_core.deadline import left, mark_unsent
-from kv_core.errors import ConfigurationError, StoreAuthenticationError, StoreClosedError
+from kv_core.errors import ConfigurationError, StoreClosedError
 from kv_core.mongodb_errors import refused_login
 from kv_core.mongodb_options import CredentialProvider, errors, pymongo, watching
+from kv_core.options import no_login
 from kv_core.sync._runtime import Op
 
 if TYPE_CHECKING:
@@ -106,8 +107,7 @@ class _OwnClient(Client):
         try:
             username, password = provider.get_credentials()
         except Exception as error:  # whatever somebody else's code raises
-            message = f"{_STORE}: the credential provider gave no login but {type(error).__name__}."
-            raise StoreAuthenticationError(message) from error
+            raise no_login(_STORE, error) from error
         with self._lock:
             if self._mongo is not refused:
                 return  # another thread was faster

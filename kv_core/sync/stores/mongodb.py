@@ -16,7 +16,7 @@ from kv_core.errors import BaseKeyValueError, ConfigurationError
 from kv_core.mongodb_documents import ABSENT, LIVING, OURS, Stored, bounds, identify
 from kv_core.mongodb_errors import partial, translate
 from kv_core.mongodb_options import check_names
-from kv_core.options import load_object
+from kv_core.options import load_provider
 from kv_core.sync._drivers import mongodb as driver
 from kv_core.sync._runtime import Borrowed, Clients, Op, PerLoop
 from kv_core.sync.stores._backend import DEFAULT_COLLECTION, Write
@@ -92,7 +92,7 @@ class MongoDBStore(BaseStore):
             return
         where = "mongodb://localhost" if url is None else url
         driver.check(where)
-        provider: Any = load_object(credential_provider, "MongoDBStore: credential_provider")
+        provider = load_provider(credential_provider, "MongoDBStore")
         self._clients = PerLoop(
             lambda: driver.connect(where, db_name, coll_name, provider), lambda client: client.close()
         )

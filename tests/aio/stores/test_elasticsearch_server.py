@@ -156,6 +156,23 @@ async def test_a_provider_of_nonsense(start):
     assert "s3cret" not in str(caught.value)
 
 
+async def test_a_provider_that_fails(start):
+    """A credential provider that raises is a refused login, before anything is sent."""
+
+    class Provider:
+        def get_credentials(self):
+            raise KeyError("s3cret")
+
+    gateway = start()
+    async with ElasticsearchStore(url=at(gateway), index=INDEX, credential_provider=Provider()) as store:
+        error, _ = await refused(store, "put", StoreAuthenticationError)
+
+    assert "KeyError" in str(error)
+    assert "s3cret" not in str(error)
+    assert error.outcome == "not_applied"
+    assert gateway.seen == []
+
+
 # TLS ------------------------------------------------------------------------------------------------------------------
 
 

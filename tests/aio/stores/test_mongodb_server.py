@@ -274,6 +274,7 @@ def test_urls_are_checked(url, said):
         ({"coll_name": "\ud800"}, "coll_name"),
         ({"coll_name": None}, "coll_name"),
         ({"credential_provider": "no.such.thing"}, "credential_provider"),
+        ({"credential_provider": object()}, "credential_provider"),
         ({"timeout": 0}, "timeout"),
         ({"max_entry_size": 0}, "max_entry_size"),
     ],

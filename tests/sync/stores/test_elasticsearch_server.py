@@ -157,6 +157,23 @@ def test_a_provider_of_nonsense(start):
     assert "s3cret" not in str(caught.value)
 
 
+def test_a_provider_that_fails(start):
+    """A credential provider that raises is a refused login, before anything is sent."""
+
+    class Provider:
+        def get_credentials(self):
+            raise KeyError("s3cret")
+
+    gateway = start()
+    with ElasticsearchStore(url=at(gateway), index=INDEX, credential_provider=Provider()) as store:
+        error, _ = refused(store, "put", StoreAuthenticationError)
+
+    assert "KeyError" in str(error)
+    assert "s3cret" not in str(error)
+    assert error.outcome == "not_applied"
+    assert gateway.seen == []
+
+
 # TLS ------------------------------------------------------------------------------------------------------------------
 
 
