@@ -21,10 +21,11 @@ Login: TypeAlias = Callable[[], tuple[str, str]]
 """Gives a user and a password."""
 
 PORT: Final = 11211
+_HIGHEST_PORT: Final = 65535
 MAX_CONNECTIONS: Final = 32
 """How many connections a store opens at most to each node; further calls wait for one within their deadline."""
 
-_NODE: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:/@\[\]\s]+))(?::([0-9]{1,5}))?")
+_NODE: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:/@\[\]\s\ud800-\udfff]+))(?::([0-9]{1,5}))?")
 _TLS: Final = {"ssl_ca_certs": str, "ssl_certfile": str, "ssl_keyfile": str, "ssl_check_hostname": bool}
 _KNOWN: Final = (*_TLS, "key_prefix", "max_connections")
 
@@ -85,11 +86,11 @@ def servers_of(
     if client is not None:
         return _of_client(client, login)
     if servers is not None:
-        if isinstance(servers, str) or not servers:
+        if isinstance(servers, str) or not servers or not isinstance(servers, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] - users pass anything
             raise _wrong("servers= is a list such as ['cache1:11211', 'cache2:11211'], and not empty.")
         return Servers(_distinct([_address(one) for one in servers]), login=login)
     number = whole(PORT if port is None else port, "MemcachedStore: port")
-    return Servers((("localhost" if host is None else host, number),), login=login)
+    return Servers((_host("localhost" if host is None else host, number),), login=login)
 
 
 def _login(username: str | None, password: str | None, provider: object) -> Login | None:
@@ -198,11 +199,21 @@ def _of_client(client: Any, login: Login | None) -> Servers:
     return Servers(_distinct(addresses), tls=tls, prefix=prefix, login=login)
 
 
+def _host(host: object, port: int) -> Address:
+    """Return the address of a server whose name and port are given apart; an IPv6 address may have no brackets."""
+    text = f"[{host}]" if isinstance(host, str) and host.count(":") > 1 and "[" not in host else host
+    if not isinstance(text, str) or not (found := _NODE.fullmatch(text)) or found[3]:
+        raise _wrong("host= is the name or the address of a server alone; its port is port=, and several are servers=.")
+    if port > _HIGHEST_PORT:
+        raise _wrong(f"port= is at most {_HIGHEST_PORT}.")
+    return found[1] or found[2], port
+
+
 def _address(text: object) -> Address:
     if isinstance(text, str):
         if text.startswith("/"):
             return text
-        if (found := _NODE.fullmatch(text)) and 0 < (port := int(found[3] or PORT)) < 65536:
+        if (found := _NODE.fullmatch(text)) and 0 < (port := int(found[3] or PORT)) <= _HIGHEST_PORT:
             return found[1] or found[2], port
     shown = repr(redact(f"//{text}")[2:]) if isinstance(text, str) and "@" not in text else "one of them"
     raise _wrong(f"a server is 'host:port', '[IPv6]:port' or the path of a Unix socket, and {shown} is not.")

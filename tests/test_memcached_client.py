@@ -9,12 +9,14 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 from forks import Child, opened_since, sockets
+from pymemcache import Client
 from servers import NotAvailableError
 from servers.memcached import Memcached
 
