@@ -28,8 +28,8 @@ _FULL: Final = {12501, 14031}
 """The quota of a database, OutOfDiskSpace."""
 _UNSUITABLE: Final = {67, 73, 85, 86, 121, 166, 197}
 """CannotCreateIndex, InvalidNamespace, an index of ours with other options, a validator or a view in the way."""
-_TIMED_OUT: Final = {24, 50, 89, 202, 262}
-"""LockTimeout, MaxTimeMSExpired, and the like."""
+_TIMED_OUT: Final = {24, 50, 64, 89, 202, 262}
+"""LockTimeout, MaxTimeMSExpired, WriteConcernTimeout, and the like."""
 _LOST_RACE: Final = {112, 11000}
 """WriteConflict, DuplicateKey: another write came first, and this one was not made."""
 

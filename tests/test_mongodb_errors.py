@@ -111,4 +111,5 @@ def test_parts_of_a_bulk():
     doubtful = partial({"writeErrors": [wrong], "writeConcernErrors": [doubt]}, ["a", "b", "c"], "kv", "MongoDBStore")
     assert (list(doubtful.failed), list(doubtful.unknown), doubtful.succeeded) == (["b"], ["a", "c"], ())
     assert doubtful.unknown["a"].outcome == doubtful.outcome == "unknown"
+    assert isinstance(doubtful.unknown["a"], StoreTimeoutError)  # as a single write that waits in vain for a majority
     assert SECRET not in f"{doubtful} {doubtful.failed} {doubtful.unknown}"
