@@ -195,13 +195,10 @@ class MemoryTable:
                 entries.popitem(last=False)
 
 
-_named: dict[str, MemoryTable] = {}
-_naming: Final = threading.Lock()
+_named: Final[dict[str, MemoryTable]] = {}
 
 
 def named_table(name: str) -> MemoryTable:
     """Return the table that all stores of this name in this process share."""
-    with _naming:
-        if name not in _named:
-            _named[name] = MemoryTable()
-        return _named[name]
+    found = _named.get(name)
+    return _named.setdefault(name, MemoryTable()) if found is None else found  # a lock could be held in a fork

@@ -12,6 +12,7 @@ from kv_core import codec, counter
 from kv_core.capabilities import Promises
 from kv_core.checks import whole
 from kv_core.entry import Revision
+from kv_core.errors import ConfigurationError
 from kv_core.memory_table import MemoryTable, named_table
 from kv_core.sync.stores._backend import DEFAULT_COLLECTION, Write
 from kv_core.sync.stores.base import BaseStore
@@ -61,6 +62,8 @@ class MemoryStore(BaseStore):
         )
         if max_entries_per_collection is not None:
             whole(max_entries_per_collection, "MemoryStore: max_entries_per_collection")
+        if name is not None and type(name) is not str:
+            raise ConfigurationError(f"MemoryStore: name is text, not {type(name).__name__}.")
         self._limit = max_entries_per_collection
         self._evict = _evict  # how many at once, for integrations whose framework promises a number
         self._bounded = self._limit is not None

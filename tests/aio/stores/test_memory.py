@@ -302,6 +302,7 @@ async def test_it_is_a_context_manager():
         {"default_collection": ""},
         {"default_collection": "\ud800"},
         {"default_collection": None},
+        {"name": ["a"]},
     ],
     ids=lambda options: next(iter(options)),
 )

@@ -303,6 +303,7 @@ def test_it_is_a_context_manager():
         {"default_collection": ""},
         {"default_collection": "\ud800"},
         {"default_collection": None},
+        {"name": ["a"]},
     ],
     ids=lambda options: next(iter(options)),
 )
