@@ -7,7 +7,15 @@ import pytest
 
 from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.errors import ConfigurationError, StoreTimeoutError
-from kv_core.options import coerce, did_you_mean, error_types, from_environment, load_object, takes_store
+from kv_core.options import (
+    coerce,
+    did_you_mean,
+    error_types,
+    from_environment,
+    load_object,
+    load_provider,
+    takes_store,
+)
 from kv_core.spellings import also
 from kv_core.sync.protocols import Store
 
@@ -79,6 +87,26 @@ def test_objects_by_dotted_path():
     for wrong in ("pathlib.Nope", "nope.nope", "nope"):
         with pytest.raises(ConfigurationError, match=wrong):
             load_object(wrong, "x")
+
+
+class Provider:
+    """Somebody who knows a login."""
+
+    def get_credentials(self):
+        return "user", "password"
+
+
+def test_credential_providers():
+    """A provider is an object, the path to one, or a class of them; what cannot give a login is refused at once."""
+    given = Provider()
+
+    assert load_provider(given, "x") is given
+    assert load_provider(None, "x") is None
+    assert isinstance(load_provider(Provider, "x"), Provider)
+    assert load_provider(f"{__name__}.Provider", "x").get_credentials() == ("user", "password")
+    for wrong in (5, object(), "json.dumps", "nope.nope", type, int):
+        with pytest.raises(ConfigurationError, match="credential_provider"):
+            load_provider(wrong, "x")
 
 
 def test_other_spellings():
