@@ -110,7 +110,8 @@ class _Reader:
             self._problem(path, f"the stacks {' → '.join([*self._reading, alias])} refer to each other in a circle.")
             return None
         if alias not in self._settings:
-            self._problem(path, f"there is no stack {alias!r}.", did_you_mean(alias, map(str, self._settings)))
+            others = [str(other) for other in self._settings if other not in self._reading]
+            self._problem(path, f"there is no stack {alias!r}.", did_you_mean(alias, others))
             return None
         if alias not in self._specs:
             self._reading.append(alias)

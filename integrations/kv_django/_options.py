@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from kv_core.errors import BaseKeyValueError, Problem
+from kv_core.address import check_collection
+from kv_core.errors import BaseKeyValueError, InvalidCollectionError, Problem
 from kv_core.kinds import stores
 from kv_core.options import did_you_mean, parameters
 from kv_django._values import SERIALIZERS, Serializer
 from kv_django.errors import StoresImproperlyConfiguredError
+
+THIS_CACHE: Final = "CACHES['…']"
+"""What problems call a cache while its alias is not known."""
 
 MAX_ENTRIES: Final = "max_entries_per_collection"
 """What stores that can evict call Django's MAX_ENTRIES."""
@@ -46,13 +50,21 @@ def read_options(location: Any, params: Mapping[str, Any]) -> CacheOptions:
     """
     options: Mapping[str, Any] = params.get("OPTIONS") or {}
     problems = [
-        Problem(f"OPTIONS[{name!r}]", "this option is not known.", did_you_mean(name, _OPTIONS))
+        Problem(f"{THIS_CACHE}['OPTIONS'][{name!r}]", "this option is not known.", did_you_mean(name, _OPTIONS))
         for name in options
         if name not in _OPTIONS
     ]
     serializer = options.get("SERIALIZER", SERIALIZERS[0])
     if serializer not in SERIALIZERS:
-        problems.append(Problem("OPTIONS['SERIALIZER']", f"{serializer!r} is not one of {', '.join(SERIALIZERS)}."))
+        where = f"{THIS_CACHE}['OPTIONS']['SERIALIZER']"
+        problems.append(Problem(where, f"{serializer!r} is not one of {', '.join(SERIALIZERS)}."))
+    prefix = str(params.get("KEY_PREFIX") or "")
+    collection = options.get("COLLECTION") or (f"cache:{prefix}" if prefix else "cache")
+    try:
+        check_collection(collection)
+    except InvalidCollectionError as error:
+        name = "['OPTIONS']['COLLECTION']" if options.get("COLLECTION") else "['KEY_PREFIX']"
+        problems.append(Problem(THIS_CACHE + name, error.message))
     if problems:
         raise StoresImproperlyConfiguredError(problems=problems)
     description = {name: options[name] for name in ("STORE", "WRAPPERS") if options.get(name)}
@@ -65,8 +77,6 @@ def read_options(location: Any, params: Mapping[str, Any]) -> CacheOptions:
             evict = _evicted_at_once(limit, options.get("CULL_FREQUENCY", 3))
         else:
             ignored = True
-    prefix = str(params.get("KEY_PREFIX") or "")
-    collection = options.get("COLLECTION") or (f"cache:{prefix}" if prefix else "cache")
     plain_alias = isinstance(location, str) and location.startswith("kv:") and len(description) == 1
     alias = location.removeprefix("kv:") if plain_alias else None
     return CacheOptions(alias, description, collection, serializer, evict, ignored)

@@ -13,13 +13,14 @@ from django.core.signals import setting_changed
 from typing_extensions import override
 
 from kv_core.aio.protocols import AsyncStore
-from kv_core.errors import ConfigurationError
+from kv_core.errors import ConfigurationError, Problem
 from kv_core.forks import renew_after_fork
 from kv_core.registry import Registry
 from kv_core.settings import SETTINGS, parse_stacks
 from kv_core.signing import Signer
 from kv_core.stack import Part, StackSpec
 from kv_core.sync.protocols import Store
+from kv_django._options import THIS_CACHE
 from kv_django.errors import StoresImproperlyConfiguredError
 
 S = TypeVar("S")
@@ -248,15 +249,25 @@ class _translated:  # noqa: N801 - a context manager that reads as a word
             raise StoresImproperlyConfiguredError(error.message, problems=error.problems) from error
 
 
-def read_inline(description: Mapping[str, Any], alias: str = "…") -> StackSpec:
+def read_inline(description: Mapping[str, Any]) -> StackSpec:
     """Read a stack that is described in `CACHES`; it may refer to those of `KV_STORES`.
 
     Raises:
         StoresImproperlyConfiguredError: It is wrong; `.problems` lists all of it.
     """
-    with _translated():
-        others = getattr(settings, SETTINGS, {})
-        return parse_stacks({**others, alias: description}, setting="CACHES")[alias]
+    alias = "…"  # as in THIS_CACHE
+    try:
+        return parse_stacks({**getattr(settings, SETTINGS, {}), alias: description}, setting="CACHES")[alias]
+    except ConfigurationError as error:
+        raise StoresImproperlyConfiguredError(problems=[_as_written(problem) for problem in error.problems]) from error
+
+
+def _as_written(problem: Problem) -> Problem:
+    path = problem.path
+    for name in ("['STORE']", "['WRAPPERS']"):  # which stand in a cache's OPTIONS
+        if path.startswith(THIS_CACHE + name):
+            path = f"{THIS_CACHE}['OPTIONS']{path.removeprefix(THIS_CACHE)}"
+    return problem._replace(path=path)
 
 
 def _evicting(spec: StackSpec, evict: int) -> StackSpec:

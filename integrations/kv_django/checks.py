@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 from django.conf import settings
@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 from kv_core.errors import ConfigurationError, Problem
 from kv_core.settings import SETTINGS, parse_stacks
 from kv_core.stack import StackSpec
-from kv_django._options import CacheOptions, read_options
+from kv_django._options import THIS_CACHE, CacheOptions, read_options
 from kv_django._stacks import frozen, read_inline
 from kv_django.cache import KeyValueCache
 
@@ -32,14 +32,12 @@ def check_settings(**_: Any) -> list[checks.CheckMessage]:
     try:
         specs = parse_stacks(getattr(settings, SETTINGS, {}))
     except ConfigurationError as error:
-        return list(_errors(error.problems))
+        return [_error(problem) for problem in error.problems]
     return [*_check_tls(specs), *_check_caches(), *_check_sessions(specs)]
 
 
-def _errors(problems: Sequence[Problem], where: str = "") -> Iterator[checks.CheckMessage]:
-    for problem in problems:
-        text = str(Problem(f"{where}{problem.path}", problem.message))
-        yield checks.Error(text, hint=problem.hint or None, id=BAD_SETTINGS)
+def _error(problem: Problem) -> checks.CheckMessage:
+    return checks.Error(str(problem._replace(hint="")), hint=problem.hint or None, id=BAD_SETTINGS)
 
 
 def _check_tls(specs: dict[str, StackSpec]) -> Iterator[checks.CheckMessage]:
@@ -55,14 +53,13 @@ def _check_caches() -> Iterator[checks.CheckMessage]:
     for alias, params in settings.CACHES.items():
         if not _is_ours(params.get("BACKEND")):
             continue
-        where = f'CACHES["{alias}"]'
+        where = f"CACHES[{alias!r}]"
         try:
             options = read_options(params.get("LOCATION", ""), params)
             _check_stack(options)
         except ConfigurationError as error:
-            yield from _errors(
-                [problem._replace(path=problem.path.removeprefix('CACHES["…"]')) for problem in error.problems], where
-            )
+            for problem in error.problems:
+                yield _error(problem._replace(path=problem.path.replace(THIS_CACHE, where, 1)))
             continue
         if options.ignores_max_entries:
             text = f"{where}: MAX_ENTRIES is ignored, because the store decides itself what it evicts."
@@ -70,7 +67,7 @@ def _check_caches() -> Iterator[checks.CheckMessage]:
             yield checks.Warning(text, hint=hint, id=MAX_ENTRIES_IGNORED)
         place = options.alias or frozen(options.description), options.collection
         if place in places:
-            text = f'{where} and CACHES["{places[place]}"] share one store and collection: clear() empties both.'
+            text = f"{where} and CACHES[{places[place]!r}] share one store and collection: clear() empties both."
             yield checks.Warning(
                 text, hint="Give one of them a KEY_PREFIX or OPTIONS['COLLECTION'].", id=SHARED_COLLECTION
             )

@@ -37,10 +37,40 @@ def test_every_problem_is_an_error(settings: Any) -> None:
     assert "secret" not in str(messages())
     caches = {"default": OURS, "b": {**OURS, "LOCATION": "kv:nowhere"}, "c": {**OURS, "OPTIONS": {"STOER": 1}}}
     assert ids(settings, CACHES=caches) == ["kv_django.E001"] * 2
-    assert [message.msg.partition("]")[0] for message in messages()] == ['CACHES["b"', 'CACHES["c"']
+    assert [message.msg.partition(":")[0] for message in messages()] == [
+        "CACHES['b']['LOCATION']",
+        "CACHES['c']['OPTIONS']['STOER']",
+    ]
     assert ids(settings, KV_SESSION_STORE="nowhere") == ["kv_django.E001"]
     settings.KV_SESSION_STORE = None
     assert ids(settings, KV_STORES={"other": "redis://localhost"}) == ["kv_django.E001"]
+
+
+@pytest.mark.parametrize(
+    ("cache", "text"),
+    [
+        ({"LOCATION": "memroy://"}, "['LOCATION']: no store has the scheme 'memroy'. Did you mean 'memory'?"),
+        ({"LOCATION": "kv:defualt"}, "['LOCATION']: there is no stack 'defualt'. Did you mean 'default'?"),
+        ({"LOCATION": "kv:zip"}, "['LOCATION']: there is no stack 'zip'. Known: default."),
+        ({"LOCATION": ["redis://a"]}, "['LOCATION']: a location is a URL, not list."),
+        ({"OPTIONS": {"COLLECTION": 5}}, "['OPTIONS']['COLLECTION']: A collection is a str or None, not int."),
+        (
+            {"OPTIONS": {"WRAPPERS": ["retri"]}},
+            "['OPTIONS']['WRAPPERS'][0]: there is no wrapper 'retri'. Did you mean 'retry'?",
+        ),
+        (
+            {"OPTIONS": {"STORE": {"timeuot": 1}}},
+            "['OPTIONS']['STORE']['timeuot']: the option 'timeuot' is not known. Did you mean 'timeout'?",
+        ),
+    ],
+)
+def test_a_problem_has_its_place_in_the_settings(settings: Any, cache: dict[str, Any], text: str) -> None:
+    """What the check prints can be searched for in settings.py, and no name that nobody wrote is in it."""
+    assert ids(settings, CACHES={"pages": {**OURS, **cache}, "default": OURS}) == ["kv_django.E001"]
+
+    message = messages()[0]
+
+    assert f"{message.msg} {message.hint or ''}".strip() == f"CACHES['pages']{text}"
 
 
 @pytest.mark.parametrize(
