@@ -18,23 +18,30 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from gunicorn.config import KNOWN_SETTINGS
 
 from example_projects.processes import HOST, DemoError, Server, Servers
-from kv_core.errors import BaseKeyValueError
+from kv_core.errors import BaseKeyValueError, ConfigurationError
 from kv_core.registry import Registry
-from kv_core.url import redact
+from kv_core.settings import parse_stack
+from kv_core.url import parse, path_of, redact
 
 FOLDER = Path(__file__).resolve().parent
 ALIASES = ("default", "sessions", "shared")
+UNSHARED = {
+    "memory": "a store in memory, which processes do not share",
+    "simple": "a store in memory, which processes do not share",
+    "null": "a store that keeps nothing",
+}
 USER = "anna"
 SECONDS = 54
 """The demo ends by itself before a minute is over."""
@@ -247,13 +254,32 @@ def describe_stores(folder: Path) -> tuple[dict[str, Any], str]:
     wrappers: list[Any] = ["statistics"]
     if not url:
         url, where = f"disk://{folder}/store", "on disk, in a temporary folder"
-    elif url.startswith("memory:"):
-        raise DemoError("KV_URL is in memory, which processes do not share: give redis://… or disk://…")
     else:
+        url = _usable(url)
         prefix = {"wrapper": "prefix_keys", "prefix": f"demo-{secrets.token_hex(4)}"}  # others may use this store
         where = redact(url)
         wrappers.append(prefix)
     return {alias: {"LOCATION": url, "COLLECTION": alias, "WRAPPERS": wrappers} for alias in ALIASES}, where
+
+
+def _usable(url: str) -> str:
+    """Return a URL by which all applications mean one store.
+
+    Raises:
+        DemoError: It is not one of a store, or of a store that processes cannot share.
+    """
+    try:
+        parse_stack(url)
+    except ConfigurationError as error:
+        reasons = [f"{problem.message} {problem.hint}".strip() for problem in error.problems]
+        raise DemoError(f"KV_URL: {' '.join(reasons)}") from error
+    location = parse(url)
+    if location.scheme in UNSHARED:
+        raise DemoError(f"KV_URL: {UNSHARED[location.scheme]}: give redis://… or disk://…")
+    if location.scheme in {"disk", "multi-disk"}:  # each application runs in a folder of its own
+        path = Path(path_of(location)).expanduser().resolve()
+        url = replace(location, address="", path=quote(str(path))).url()
+    return url
 
 
 @contextmanager
@@ -342,7 +368,7 @@ class Paper:
         sign = self.good if good else self.bad
         return f"\033[{32 if good else 31}m{sign}\033[0m" if self._colours else sign
 
-    def table(self, rows: list[tuple[str, ...]]) -> None:
+    def table(self, rows: Sequence[tuple[str, ...]]) -> None:
         """Print rows with the first two columns to the left and the others to the right."""
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         for row in rows:
@@ -382,14 +408,17 @@ def report(paper: Paper, results: list[tuple[str, bool, str]], apps: dict[str, A
     paper.line("\n  Requests and their latency as a visitor sees them; operations, hits and misses of the stores.")
 
 
-WHAT_TO_TRY = """
-  {shop}                log in as {user} with the password {password}, fill the cart, announce something
-  {shop}/prices         slow at first, then from the cache
-  {links}/docs          make a link with a ttl, follow it, look how often it was followed
-  {links}/announcement  what the shop announced; PUT one and look in the shop and the notes
-  {notes}/notes         POST {{"text": "…", "ttl": 60}} and watch it end
-  {notes}/stats         what that process asked of its stores; every application has this page
-"""
+def what_to_try(apps: dict[str, App], password: str) -> list[tuple[str, str]]:
+    """Return addresses, each with what there is to see."""
+    shop, links, notes = (apps[name].server.url for name in ("shop", "links", "notes"))
+    return [
+        (shop, f"log in as {USER} with the password {password}, fill the cart, announce something"),
+        (f"{shop}/prices", "slow at first, then from the cache"),
+        (f"{links}/docs", "make a link with a ttl, follow it, look how often it was followed"),
+        (f"{links}/announcement", "what the shop announced; PUT one and look in the shop and the notes"),
+        (f"{notes}/notes", 'POST {"text": "…", "ttl": 60} and watch it end'),
+        (f"{notes}/stats", "what that process asked of its stores; every application has this page"),
+    ]
 
 
 # --- main -------------------------------------------------------------------------------------------------------------
@@ -410,9 +439,8 @@ def run(options: argparse.Namespace, paper: Paper, folder: Path) -> int:
             app.server.wait()
         if options.serve:
             signal.alarm(0)
-            urls = {app.name: app.server.url for app in apps.values()}
             paper.heading("The applications run; Ctrl-C ends them. What to try:")
-            paper.line(WHAT_TO_TRY.format(user=USER, password=password, **urls))
+            paper.table(what_to_try(apps, password))
             while True:
                 servers.check()
                 time.sleep(0.5)
@@ -435,7 +463,8 @@ def show(demo: Demo, paper: Paper) -> int:
     failed = [text for text, good, _ in results if not good]
     if failed:
         for app in demo.apps.values():
-            paper.line(app.server.tail())
+            if tail := app.server.tail():
+                paper.line(tail)
         paper.line(f"\n{len(failed)} of {len(results)} checks failed.")
     else:
         paper.line(f"\nAll {len(results)} checks passed.")

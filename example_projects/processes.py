@@ -158,8 +158,10 @@ class Server:
                 os.killpg(self.process.pid, number)
 
     def tail(self, lines: int = 12) -> str:
-        """Return the last lines of its log."""
+        """Return the last lines of its log, if there are any."""
         text = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+        if not text:
+            return ""
         return "\n".join([f"  the last lines of {self.name}'s log:", *[f"    {line}" for line in text[-lines:]]])
 
 

@@ -86,7 +86,7 @@ def serving(folder):
     try:
         for line in process.stdout:
             said.append(line)
-            if "/stats " in line:
+            if "what that process asked" in line:
                 break
         yield process, "".join(said)
     finally:
@@ -123,6 +123,15 @@ def test_demo_on_redis(projects, redis_server):
         assert said.count("✓") == CHECKS, said
         assert [key for key in client.scan_iter() if key not in before and b"demo-" in key] == []
     assert_nothing_left(projects, seconds=0)
+
+
+def test_demo_on_a_relative_disk(projects):
+    """The applications run in folders of their own, and mean the same one by a relative path."""
+    status, said = run(projects, KV_URL="disk://./kept")
+
+    assert status == 0, said
+    assert f"The stores are disk://{projects}/kept" in said
+    assert [path.parent for path in projects.rglob("kept")] == [projects]
 
 
 def test_serve_until_interrupted(projects):
@@ -210,20 +219,27 @@ def test_checks_can_fail(projects):
         "Counting at once from all applications loses nothing",
     ], said
     assert "visits were lost" in said
+    assert "last lines" not in said  # there are none to show
     kept = Path(re.search(r"Data and logs are in (\S+)", said)[1])
     assert {"store", "shop.sqlite3", "notes.log"} <= {path.name for path in kept.iterdir()}
 
 
 @pytest.mark.parametrize(
     ("url", "reason"),
-    [("redis://:hunter2@127.0.0.1:1/0", "the server cannot be reached"), ("memory://", "processes do not share")],
+    [
+        ("redis://:hunter2@127.0.0.1:1/0", "the server cannot be reached"),
+        ("memory://", "processes do not share"),
+        ("simple://", "processes do not share"),
+        ("null://", "keeps nothing"),
+        ("redsi://:hunter2@localhost", "KV_URL: no store has the scheme 'redsi'. Did you mean 'redis'?"),
+    ],
 )
 def test_stores_that_cannot_be_used(projects, url, reason):
     """Without usable stores the demo says why before it starts anything, and shows no password."""
     status, said = run(projects, KV_URL=url)
 
     assert status == 2
-    assert reason in said
+    assert said.count(reason) == 1, said
     assert "hunter2" not in said
     assert "Starting" not in said
 
