@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from textwrap import dedent
 from urllib.parse import urlsplit
 
@@ -175,6 +176,20 @@ def test_every_kind_has_a_page():
 
             assert (ROOT / "docs" / folder / page).is_file()
             assert f"]({page})" in index
+
+
+def test_every_scheme_and_every_extra_is_listed():
+    """The settings' page lists each scheme that chooses a store, and each extra is where one installs."""
+    from kv_core.kinds import STORES
+
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    later = {"memory", "all", "otel", "prometheus", "cli"}  # nothing to install, or nothing that needs it yet
+    settings = (ROOT / "docs/settings.md").read_text()
+
+    assert [scheme for scheme in STORES if f"`{scheme}`" not in settings] == []
+    for page in ("README.md", "docs/getting-started.md"):
+        text = (ROOT / page).read_text()
+        assert [extra for extra in extras.keys() - later if f"`{extra}`" not in text] == [], page
 
 
 def test_every_adapter_has_a_page():
