@@ -49,7 +49,8 @@ def stacks_from(stores: Any, url: Any = None, *, setting: str = SETTINGS, where:
         try:
             stores = json.loads(stores)
         except ValueError as error:
-            raise ConfigurationError(f"{setting} is not JSON: {error}.") from None
+            hint = f" A URL goes into {setting.replace('STORES', 'URL')}." if "://" in stores.partition("{")[0] else ""
+            raise ConfigurationError(f"{setting} is not JSON: {error}.{hint}") from None
         if not is_mapping(stores):
             raise ConfigurationError(f"{setting} is a JSON object of aliases to stacks, not {type(stores).__name__}.")
     if not stores and not url:

@@ -219,3 +219,22 @@ def test_a_wrapper_imports_no_store(side):
 def test_the_package_is_typed():
     """Type checkers are told that the package has types."""
     assert (importlib.resources.files("kv_core") / "py.typed").is_file()
+
+
+@pytest.mark.faults(122)
+@pytest.mark.parametrize("framework", ["django", "starlette", "flask"])
+def test_a_framework_that_is_missing(framework):
+    """Importing an integration without its framework fails, and says what to install."""
+    code = f"""
+import sys
+class Gone:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {framework!r}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Gone())
+import kv_{framework}
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    said = f"MissingDependencyError: kv_{framework} needs {framework.title()}: pip install 'kvstack[{framework}]'"
+    assert said in done.stderr

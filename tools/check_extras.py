@@ -43,18 +43,17 @@ def exists(module: str) -> bool:
 
 
 def core_problems() -> list[str]:
-    """Import every module of the core without any extra; only a helpful sentence may stop it."""
+    """Import every module of the core, and the integrations, without any extra; only a helpful sentence may stop it."""
     import kv_core
 
     problems: list[str] = []
-    for found in pkgutil.walk_packages(kv_core.__path__, "kv_core.", onerror=lambda _: None):
-        if found.name.endswith(".testing"):  # for projects that test with pytest, and have it
+    core = [found.name for found in pkgutil.walk_packages(kv_core.__path__, "kv_core.", onerror=lambda _: None)]
+    for name in [*core, "kv_django", "kv_starlette", "kv_flask"]:
+        if name.endswith(".testing"):  # for projects that test with pytest, and have it
             continue
-        done = subprocess.run(
-            [sys.executable, "-c", f"import {found.name}"], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True, text=True, check=False)
         if done.returncode and "pip install" not in done.stderr:
-            problems.append(f"{found.name} without extras: {done.stderr.strip().splitlines()[-1]}")
+            problems.append(f"{name} without extras: {done.stderr.strip().splitlines()[-1]}")
     return problems
 
 

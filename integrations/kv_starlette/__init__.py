@@ -2,6 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from kv_core.errors import MissingDependencyError
+
+try:
+    import starlette  # noqa: F401 - before what needs it, to say what to install
+except ImportError as error:
+    raise MissingDependencyError("kv_starlette needs Starlette: pip install 'kvstack[starlette]'") from error
+
 from kv_starlette.dependencies import get_store, get_sync_store, registry_of, store, sync_store
 from kv_starlette.error_handlers import add_error_handlers
 from kv_starlette.lifespan import KVState, compose, install_kv, kv_lifespan

@@ -228,6 +228,14 @@ def test_settings_that_are_not_a_json_object(text):
         make_app(text)
 
 
+def test_a_url_in_the_place_of_the_mapping():
+    """A URL under KV_STORES is told where it belongs, and not shown."""
+    with pytest.raises(ConfigurationError, match="A URL goes into KV_URL") as caught:
+        make_app("redis://:hunter2@localhost")
+
+    assert "hunter2" not in str(caught.value)
+
+
 def test_from_prefixed_env(monkeypatch):
     """Flask's own way to read the environment describes stores."""
     monkeypatch.setenv("FLASK_KV_STORES__default__LOCATION", "memory://")
