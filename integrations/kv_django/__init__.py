@@ -5,7 +5,7 @@ from __future__ import annotations
 from kv_core.errors import MissingDependencyError
 
 try:
-    import django  # noqa: F401 - before what needs it, to say what to install
+    import django  # noqa: F401 # pyright: ignore[reportUnusedImport] - before what needs it, to say what to install
 except ImportError as error:
     raise MissingDependencyError("kv_django needs Django: pip install 'kvstack[django]'") from error
 

@@ -15,6 +15,7 @@ from typing_extensions import override
 from kv_core.aio.protocols import AsyncStore
 from kv_core.errors import ConfigurationError, Problem
 from kv_core.forks import renew_after_fork
+from kv_core.kinds import WRAPPERS
 from kv_core.registry import Registry
 from kv_core.settings import SETTINGS, parse_stacks
 from kv_core.signing import Signer
@@ -295,7 +296,7 @@ def _private(spec: StackSpec) -> bool:
 
 
 def _keeps_private(wrapper: Part) -> bool:
-    return all(
+    return wrapper.kind is WRAPPERS.get(wrapper.name) and all(
         _private(option) if isinstance(option, StackSpec) else not hasattr(option, "put")
         for option in wrapper.options.values()
     )

@@ -105,7 +105,14 @@ class Values:
             message = f"What is stored for {key!r} was not written by this cache with its SERIALIZER."
             raise CorruptEntryError(message, key=key, collection=self._collection)
         if self._signer is not None:
-            data = self._signer.verify(data, place=self._before + key)
+            try:
+                data = self._signer.verify(data, place=self._before + key)
+            except CorruptEntryError as error:
+                message = (
+                    f"What is cached under {key!r} has no valid signature: it was changed, or signed with a secret "
+                    "that is not in SECRET_KEY_FALLBACKS. Delete the key."
+                )
+                raise CorruptEntryError(message, key=key, collection=self._collection) from error
         try:
             return pickle.loads(data)  # noqa: S301 - signed by us, or in this process's own memory
         except Exception as error:

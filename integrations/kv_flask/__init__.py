@@ -3,7 +3,7 @@
 from kv_core.errors import MissingDependencyError
 
 try:
-    import flask  # noqa: F401 - before what needs it, to say what to install
+    import flask  # noqa: F401 # pyright: ignore[reportUnusedImport] - before what needs it, to say what to install
 except ImportError as error:
     raise MissingDependencyError("kv_flask needs Flask: pip install 'kvstack[flask]'") from error
 

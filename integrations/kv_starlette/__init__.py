@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from kv_core.errors import MissingDependencyError
 
 try:
-    import starlette  # noqa: F401 - before what needs it, to say what to install
+    import starlette  # noqa: F401 # pyright: ignore[reportUnusedImport] - before what needs it, to say what to install
 except ImportError as error:
     raise MissingDependencyError("kv_starlette needs Starlette: pip install 'kvstack[starlette]'") from error
 

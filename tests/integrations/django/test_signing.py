@@ -13,6 +13,7 @@ from django.test import override_settings
 import kv_django
 from kv_core.address import encode
 from kv_core.errors import CorruptEntryError, DeserializationError
+from kv_core.kinds import WRAPPERS, Kind
 from kv_core.signing import Signer
 from kv_django._values import PURPOSE, Values, is_cheap
 
@@ -170,6 +171,23 @@ def test_memory_alone_is_not_signed(cache: Any) -> None:
     assert not kv_django._stacks.stacks.named("default").private
 
 
+def test_a_wrapper_of_others_may_read_from_elsewhere(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows where a wrapper that is not ours keeps things, so around memory, too, pickles are signed."""
+    kind = WRAPPERS["timeout"]
+    others = {**WRAPPERS, "mirror": Kind(kind.aio, kind.sync)}
+    monkeypatch.setattr("kv_core.settings.wrappers", lambda: others)
+    params = {"BACKEND": "kv_django.cache.KeyValueCache", "LOCATION": "memory://"}
+    settings.CACHES = {
+        "default": {**params, "OPTIONS": {"WRAPPERS": ["mirror"]}},
+        "ours": {**params, "OPTIONS": {"WRAPPERS": ["timeout"]}},
+    }
+    for alias in ("default", "ours"):
+        caches[alias].set("key", (1,))
+
+    assert entry(caches["default"], "key").keys() == {"signed"}
+    assert entry(caches["ours"], "key").keys() == {"pickle"}
+
+
 @pytest.mark.parametrize("value", [1, "text", True, None, 1.5])
 def test_plain_values_are_plain(cache: Any, value: Any) -> None:
     """What counters and other programs read needs no pickle."""
@@ -202,7 +220,8 @@ def test_errors_show_no_value(cache: Any) -> None:
         cache.get("key")
 
     assert "hush" not in str(caught.value)
-    assert caught.value.key is not None
+    assert (caught.value.key, caught.value.collection) == (cache.make_key("key"), cache.collection)
+    assert "SECRET_KEY_FALLBACKS" in str(caught.value)
 
 
 def test_a_pickle_of_code_that_is_gone_has_an_error_of_ours() -> None:
