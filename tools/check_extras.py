@@ -40,6 +40,8 @@ def exists(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
         return False
+    except ImportError:  # its package is there, and says what it needs
+        return True
 
 
 def core_problems() -> list[str]:

@@ -247,11 +247,12 @@ async def test_garbage_is_no_session(
 @pytest.mark.faults(155, 156)
 async def test_an_outage_is_not_a_logout(settings: Any, own_redis: Any, new: Any) -> None:
     """While the store is down every operation is an error; the key stays, and so does the session."""
-    settings.KV_STORES = {"sessions": {"LOCATION": own_redis.url, "STORE": {"timeout": 0.3}}}
+    settings.KV_STORES = patient = {"sessions": own_redis.url}
     first = new()
     first.session["user"] = 7
     await first.save()
     key = first.session.session_key
+    settings.KV_STORES = {"sessions": {"LOCATION": own_redis.url, "STORE": {"timeout": 0.3}}}
     own_redis.freeze()
     late = new(key)
     for call in (late.load, late.save, new().create, lambda: late.exists(key), late.delete):
@@ -259,6 +260,7 @@ async def test_an_outage_is_not_a_logout(settings: Any, own_redis: Any, new: Any
             await call()
     assert late.session.session_key == key
     own_redis.thaw()
+    settings.KV_STORES = patient
 
     assert await new(key).get("user") == 7
 
