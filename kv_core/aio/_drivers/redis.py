@@ -12,7 +12,7 @@ from kv_core.redis_options import REDIS
 
 try:
     from redis import exceptions as errors
-    from redis.asyncio import Redis, connection, sentinel
+    from redis.asyncio import Redis, RedisCluster, connection, sentinel
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.connection import HiredisRespSerializer
@@ -21,12 +21,13 @@ try:
 except ImportError as error:
     raise MissingDependencyError("RedisStore needs redis-py: pip install 'kvstack[redis]'") from error
 
-__all__ = ["LIBRARY", "Redis"]
+__all__ = ["LIBRARY", "Redis", "RedisCluster"]
 
-LIBRARY = Library(
+LIBRARY: Library[Redis | RedisCluster] = Library(
     dialect=REDIS,
     errors=errors,
     redis=Redis,
+    cluster=RedisCluster,
     connection=connection,
     manager=sentinel.Sentinel,
     managed=(sentinel.SentinelManagedConnection, sentinel.SentinelManagedSSLConnection),

@@ -12,11 +12,10 @@ from typing_extensions import override
 
 from kv_core.deadline import mark_unsent
 from kv_core.errors import ConfigurationError, StoreClosedError
+from kv_core.redis_cluster import Nodes, parts
 from kv_core.redis_options import MAX_CONNECTIONS, NUMBERS, Dialect, Place, known_options, place
 
 R = TypeVar("R")
-
-_BYTES: dict[str, Any] = {"NEVER_DECODE": True}  # values are bytes, however the client was configured
 
 
 class _Marked:
@@ -31,10 +30,18 @@ class _Marked:
 
 
 class Client:
-    """A client of one server with a bounded number of connections."""
+    """A client of one server with a bounded number of connections.
 
-    def __init__(self, redis: Any, max_connections: int = MAX_CONNECTIONS) -> None:
+    Commands go straight to a connection, past the library's retries, which would repeat what may have been done.
+    That takes off a tenth of what a `get` costs, too, and half of what a pipeline does.
+    """
+
+    def __init__(self, redis: Any, max_connections: int, refused: Any, sentinels: Sequence[Any] = ()) -> None:
         self._redis = redis
+        self._refused = refused
+        self._sentinels = sentinels
+        self._take = redis.connection_pool.get_connection
+        self._give = redis.connection_pool.release
         self._gate = asyncio.Semaphore(max_connections)
         self._closed = False
 
@@ -78,34 +85,7 @@ class Client:
         await self._hang_up()
 
     async def _send(self, *command: Any) -> Any:
-        return await self._redis.execute_command(*command, **_BYTES)
-
-    async def _send_all(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        pipe = self._redis.pipeline(transaction=False)
-        for command in commands:
-            pipe.execute_command(*command, **_BYTES)
-        replies: list[Any] = await pipe.execute(raise_on_error=False)
-        return replies
-
-    async def _hang_up(self) -> None:
-        await self._redis.connection_pool.disconnect()
-
-
-class _OwnClient(Client):
-    """A client that we made: commands go straight to a connection, past the library's retries, which are off.
-
-    That takes off a tenth of what a `get` costs, and half of what a pipeline does.
-    """
-
-    def __init__(self, redis: Any, max_connections: int, refused: Any, sentinels: Sequence[Any] = ()) -> None:
-        super().__init__(redis, max_connections)
-        self._refused = refused
-        self._sentinels = sentinels
-
-    @override
-    async def _send(self, *command: Any) -> Any:
-        pool = self._redis.connection_pool
-        connection: Any = await pool.get_connection()
+        connection: Any = await self._take()
         try:
             await connection.send_command(*command)
             return await connection.read_response(disable_decoding=True)
@@ -115,12 +95,10 @@ class _OwnClient(Client):
             await connection.disconnect(nowait=True)  # or the next caller might read this command's reply
             raise
         finally:
-            await pool.release(connection)
+            await self._give(connection)
 
-    @override
     async def _send_all(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        pool = self._redis.connection_pool
-        connection: Any = await pool.get_connection()
+        connection: Any = await self._take()
         replies: list[Any] = []
         try:
             await connection.send_packed_command(connection.pack_commands(commands))
@@ -134,12 +112,44 @@ class _OwnClient(Client):
             await connection.disconnect(nowait=True)
             raise
         finally:
-            await pool.release(connection)
+            await self._give(connection)
 
-    @override
     async def _hang_up(self) -> None:
         for redis in (self._redis, *self._sentinels):
             await redis.connection_pool.disconnect()
+
+
+class _Borrowed(Client):
+    """A client that the user made, which connects as it was told to."""
+
+    def __init__(self, redis: Any, max_connections: int, refused: Any, taking: Sequence[str]) -> None:
+        super().__init__(redis, max_connections, refused)
+        self._take = self._connected
+        self._taking = taking
+
+    @override
+    async def _send(self, *command: Any) -> Any:
+        return await super()._send(*_encoded(command))
+
+    @override
+    async def _send_all(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        return await super()._send_all([_encoded(command) for command in commands])
+
+    async def _connected(self) -> Any:
+        try:
+            return await self._redis.connection_pool.get_connection(*self._taking)
+        except BaseException as error:
+            mark_unsent(error)
+            raise
+
+
+def _encoded(command: Sequence[Any]) -> list[Any]:
+    """Return a command whose text is UTF-8, whatever encoding the client has."""
+    return [word.encode() if isinstance(word, str) else word for word in command]
+
+
+def _named(kind: type[Any]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 @dataclass
@@ -149,8 +159,10 @@ class Library(Generic[R]):
     dialect: Dialect
     errors: Any
     """Its module of exceptions."""
-    redis: Callable[..., R]
+    redis: type[R]
     """Its client's class."""
+    cluster: type[Any]
+    """The class of its cluster client."""
     connection: Any
     """Its module of connections."""
     manager: Any
@@ -166,6 +178,8 @@ class Library(Generic[R]):
     """Which slot of a cluster a name belongs to."""
     pack: Callable[..., list[bytes]] | None
     """How its client for threads packs a command, in C, where that is installed; seven times as fast as this one's."""
+    taking: tuple[str, ...] = ()
+    """What `get_connection` of a user's pool takes."""
 
     def place(self, url: str) -> Place:
         """Return the servers that a URL names, after a look at what cannot be connected to as it stands."""
@@ -182,11 +196,33 @@ class Library(Generic[R]):
     def server(self, url: str, timeout: float, credential_provider: object) -> Client:
         """Make a client of one server; it connects when it is used."""
         del timeout  # here `within` ends what takes too long
-        options = self._options(url)
+        return self._client(self._options(url), credential_provider)
+
+    def nodes(self, client: R) -> Nodes | None:
+        """Return what a cluster client of the user's tells about its nodes; None if it is not a client of a cluster."""
+        self._check(client)
+        if not isinstance(client, self.cluster):
+            return None
+        manager: Any = getattr(client, "nodes_manager")  # noqa: B009 - it has no types
+        first, *_ = manager.startup_nodes.values()
+        limit = min(first.max_connections, MAX_CONNECTIONS)
+        return Nodes.of(manager, first.connection_class, first.connection_kwargs, limit)
+
+    def node(self, nodes: Nodes, timeout: float, address: str) -> Client:
+        """Make a client of a node that connects as the user's cluster client would."""
+        del timeout
+        host, port = parts(address)
+        return self._client({**nodes.options, "host": host, "port": port}, None)
+
+    def _client(self, options: dict[str, Any], credential_provider: object) -> Client:
         kind = options.pop("connection_class", self.connection.Connection)
         limit = options.pop("max_connections", MAX_CONNECTIONS)
         pool = self._pool(kind, options, credential_provider)
-        return _OwnClient(self.redis(connection_pool=pool), limit, self.errors.ResponseError)
+        return Client(self._redis(pool), limit, self.errors.ResponseError)
+
+    def _redis(self, pool: Any) -> Any:
+        made: Any = self.redis
+        return made(connection_pool=pool)
 
     def sentinel(self, found: Place, timeout: float, credential_provider: object) -> Client:
         """Make a client of the primary that sentinels know; a new connection asks them where it is."""
@@ -199,22 +235,23 @@ class Library(Generic[R]):
         pool = self._pool(
             self.managed[secure], options, credential_provider, service_name=found.service, sentinel_manager=manager
         )
-        return _OwnClient(self.redis(connection_pool=pool), limit, self.errors.ResponseError, manager.sentinels)
+        return Client(self._redis(pool), limit, self.errors.ResponseError, manager.sentinels)
 
     def borrow(self, client: Any) -> Client:
         """Use a client that the user made, and no more connections than its pool allows."""
-        if hasattr(client, "nodes_manager"):
-            raise ConfigurationError(
-                f"{self.dialect.store} makes its own client of a cluster: pass url='{self.dialect.scheme}+cluster://…'."
-            )
         allowed: int = getattr(client.connection_pool, "max_connections", MAX_CONNECTIONS)
-        return Client(client, min(allowed, MAX_CONNECTIONS))
+        return _Borrowed(client, min(allowed, MAX_CONNECTIONS), self.errors.ResponseError, self.taking)
+
+    def _check(self, client: object) -> None:
+        if not isinstance(client, (self.redis, self.cluster)):
+            wanted = " or ".join(_named(kind) for kind in (self.redis, self.cluster))
+            raise ConfigurationError(f"{self.dialect.store}: client= is a {wanted}, not a {_named(type(client))}.")
 
     def _sentinel(self, url: str, seconds: float) -> Any:
         options = self._options(url)
         kind = options.pop("connection_class", self.connection.Connection)
         options |= {"socket_timeout": seconds, "socket_connect_timeout": seconds}
-        return self.redis(connection_pool=self._pool(kind, options, None))
+        return self._redis(self._pool(kind, options, None))
 
     def _pool(self, kind: Any, options: dict[str, Any], credential_provider: object, **sentinels: Any) -> Any:
         defaults = {"protocol": 2, "socket_timeout": None, "socket_connect_timeout": None}
@@ -225,7 +262,7 @@ class Library(Generic[R]):
             connection_class=type(f"Marked{kind.__name__}", (_Marked, kind), own),
             max_connections=2**31,  # the gate waits where the pool would raise
             retry=self.no_retry(),
-            **(defaults | options | sentinels),
+            **(defaults | options | sentinels | {"encoding": "utf-8"}),
         )
 
     def _options(self, url: str) -> dict[str, Any]:

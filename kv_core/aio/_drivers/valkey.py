@@ -17,7 +17,7 @@ from kv_core.redis_options import VALKEY
 try:
     from valkey import exceptions as errors
     from valkey._parsers.url_parser import URL_QUERY_ARGUMENT_PARSERS
-    from valkey.asyncio import Valkey, connection, sentinel
+    from valkey.asyncio import Valkey, ValkeyCluster, connection, sentinel
     from valkey.asyncio.retry import Retry
     from valkey.backoff import NoBackoff
     from valkey.connection import LibvalkeyRespSerializer
@@ -26,7 +26,7 @@ try:
 except ImportError as error:
     raise MissingDependencyError("ValkeyStore needs valkey-py: pip install 'kvstack[valkey]'") from error
 
-__all__ = ["LIBRARY", "Valkey"]
+__all__ = ["LIBRARY", "Valkey", "ValkeyCluster"]
 
 
 class _Pool(connection.ConnectionPool):
@@ -39,10 +39,11 @@ class _SentinelPool(_Pool, sentinel.SentinelConnectionPool):
     pass
 
 
-LIBRARY = Library(
+LIBRARY: Library[Valkey | ValkeyCluster] = Library(
     dialect=VALKEY,
     errors=errors,
     redis=Valkey,
+    cluster=ValkeyCluster,
     connection=connection,
     manager=sentinel.Sentinel,
     managed=(sentinel.SentinelManagedConnection, sentinel.SentinelManagedSSLConnection),
@@ -50,5 +51,6 @@ LIBRARY = Library(
     parsers=URL_QUERY_ARGUMENT_PARSERS,
     no_retry=lambda: Retry(NoBackoff(), 0),
     slot=key_slot,
+    taking=("a command",),
     pack=LibvalkeyRespSerializer().pack if LIBVALKEY_AVAILABLE else None,
 )

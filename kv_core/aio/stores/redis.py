@@ -9,7 +9,7 @@ from kv_core.aio._drivers.resp import Library
 from kv_core.aio.stores._redis import RedisBase
 
 
-class RedisStore(RedisBase[driver.Redis]):
+class RedisStore(RedisBase[driver.Redis | driver.RedisCluster]):
     """A store on Redis, on one server, on a Redis Cluster, or behind Redis Sentinel.
 
     A URL begins with `redis://`, `rediss://` (TLS) or `unix://`. Several nodes are named by
@@ -22,4 +22,4 @@ class RedisStore(RedisBase[driver.Redis]):
     On a cluster a bulk operation is one round trip to each node, and may fail in part (`PartialFailureError`).
     """
 
-    _library: ClassVar[Library[driver.Redis]] = driver.LIBRARY
+    _library: ClassVar[Library[driver.Redis | driver.RedisCluster]] = driver.LIBRARY

@@ -9,7 +9,7 @@ from kv_core.aio._drivers.resp import Library
 from kv_core.aio.stores._redis import RedisBase
 
 
-class ValkeyStore(RedisBase[driver.Valkey]):
+class ValkeyStore(RedisBase[driver.Valkey | driver.ValkeyCluster]):
     """A store on Valkey, on one server, on a cluster, or behind sentinels.
 
     A URL begins with `valkey://`, `valkeys://` (TLS) or `unix://`. Several nodes are named by
@@ -22,4 +22,4 @@ class ValkeyStore(RedisBase[driver.Valkey]):
     On a cluster a bulk operation is one round trip to each node, and may fail in part (`PartialFailureError`).
     """
 
-    _library: ClassVar[Library[driver.Valkey]] = driver.LIBRARY
+    _library: ClassVar[Library[driver.Valkey | driver.ValkeyCluster]] = driver.LIBRARY

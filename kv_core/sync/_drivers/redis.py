@@ -11,7 +11,7 @@ from kv_core.redis_options import REDIS
 from kv_core.sync._drivers.resp import Library
 
 try:
-    from redis import Redis, connection, sentinel
+    from redis import Redis, RedisCluster, connection, sentinel
     from redis import exceptions as errors
     from redis.backoff import NoBackoff
     from redis.crc import key_slot
@@ -19,12 +19,13 @@ try:
 except ImportError as error:
     raise MissingDependencyError("RedisStore needs redis-py: pip install 'kvstack[redis]'") from error
 
-__all__ = ["LIBRARY", "Redis"]
+__all__ = ["LIBRARY", "Redis", "RedisCluster"]
 
-LIBRARY = Library(
+LIBRARY: Library[Redis | RedisCluster] = Library(
     dialect=REDIS,
     errors=errors,
     redis=Redis,
+    cluster=RedisCluster,
     connection=connection,
     manager=sentinel.Sentinel,
     managed=(sentinel.SentinelManagedConnection, sentinel.SentinelManagedSSLConnection),

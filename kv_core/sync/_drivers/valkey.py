@@ -15,7 +15,7 @@ from kv_core.redis_options import VALKEY
 from kv_core.sync._drivers.resp import Library
 
 try:
-    from valkey import Valkey, connection, sentinel
+    from valkey import Valkey, ValkeyCluster, connection, sentinel
     from valkey import exceptions as errors
     from valkey._parsers.url_parser import URL_QUERY_ARGUMENT_PARSERS
     from valkey.backoff import NoBackoff
@@ -24,7 +24,7 @@ try:
 except ImportError as error:
     raise MissingDependencyError("ValkeyStore needs valkey-py: pip install 'kvstack[valkey]'") from error
 
-__all__ = ["LIBRARY", "Valkey"]
+__all__ = ["LIBRARY", "Valkey", "ValkeyCluster"]
 
 
 class _Pool(connection.ConnectionPool):
@@ -37,10 +37,11 @@ class _SentinelPool(_Pool, sentinel.SentinelConnectionPool):
     pass
 
 
-LIBRARY = Library(
+LIBRARY: Library[Valkey | ValkeyCluster] = Library(
     dialect=VALKEY,
     errors=errors,
     redis=Valkey,
+    cluster=ValkeyCluster,
     connection=connection,
     manager=sentinel.Sentinel,
     managed=(sentinel.SentinelManagedConnection, sentinel.SentinelManagedSSLConnection),
@@ -48,4 +49,5 @@ LIBRARY = Library(
     parsers=URL_QUERY_ARGUMENT_PARSERS,
     no_retry=lambda: Retry(NoBackoff(), 0),
     slot=key_slot,
+    taking=("a command",),
 )

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from typing_extensions import override
@@ -21,9 +22,10 @@ from kv_core.errors import (
     UnsupportedEntryVersionError,
 )
 from kv_core.options import load_object
+from kv_core.redis_cluster import Remap
 from kv_core.redis_errors import CounterError, translate
 from kv_core.redis_options import Place, address_of, at, server_url
-from kv_core.sync._drivers.resp import Library
+from kv_core.sync._drivers.resp import Client, Library
 from kv_core.sync._runtime import Borrowed, Clients, PerLoop
 from kv_core.sync.stores._backend import DEFAULT_COLLECTION, Write
 from kv_core.sync.stores._redis_cluster import Cluster
@@ -76,6 +78,7 @@ class RedisBase(BaseStore, Generic[R]):
             username: The user to log in as.
             password: The password to log in with.
             client: Instead of these: a client of yours. It is not closed, and belongs to the loop it is used in first.
+                Of a cluster client only the nodes and options are used; the connections are the store's own.
             credential_provider: An object of the client's `CredentialProvider`, or the dotted path to one; it is asked
                 at each new connection.
             default_collection: Where an entry goes when no collection is named.
@@ -93,7 +96,14 @@ class RedisBase(BaseStore, Generic[R]):
         if client is not None:
             if any(given is not None for given in (url, host, port, db, username, password, credential_provider)):
                 raise ConfigurationError(f"{name} takes client= or the address of a server, not both.")
-            self._clients = Borrowed(Server(self._library.borrow(client)))
+            nodes = self._library.nodes(client)
+            if nodes is None:
+                self._clients = Borrowed(Server(self._library.borrow(client)))
+            else:
+                node = partial(self._library.node, nodes, self._timeout)
+                self._clients = PerLoop(
+                    lambda: self._cluster(node, nodes.known, nodes.remap), lambda link: link.close()
+                )
             return
         where = self._library.place(
             server_url(
@@ -111,13 +121,14 @@ class RedisBase(BaseStore, Generic[R]):
             case "sentinel":
                 return Server(library.sentinel(where, self._timeout, credentials))
             case "cluster":
-                return Cluster(
+                return self._cluster(
                     lambda address: library.server(at(first, address), self._timeout, credentials),
                     [address_of(url) for url in where.urls],
-                    library.slot,
-                    library.errors.ResponseError,
-                    self._timeout,
                 )
+
+    def _cluster(self, connect: Callable[[str], Client], known: Sequence[str], remap: Remap | None = None) -> Link:
+        library = self._library
+        return Cluster(connect, known, library.slot, library.errors.ResponseError, self._timeout, remap)
 
     # Commands -------------------------------------------------------------------------------------------------------
 

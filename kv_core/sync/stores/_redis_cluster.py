@@ -17,7 +17,7 @@ from typing_extensions import override
 from kv_core import redis_scripts as scripts
 from kv_core.deadline import mark_unsent
 from kv_core.errors import StoreClosedError, StoreConnectionError
-from kv_core.redis_cluster import Slots, key_of, outdated, redirect
+from kv_core.redis_cluster import Remap, Slots, key_of, outdated, parts, redirect
 from kv_core.sync._drivers.resp import Client
 from kv_core.sync._runtime import SingleFlight, gather, within
 from kv_core.sync.stores._redis_server import Failures, Link, Server, forgotten
@@ -39,6 +39,7 @@ class Cluster(Link):
         slot: Callable[[bytes], int],
         refused: type[Exception],
         timeout: float,
+        remap: Remap | None = None,
     ) -> None:
         """Connect nothing yet.
 
@@ -48,6 +49,7 @@ class Cluster(Link):
             slot: Which slot a name belongs to.
             refused: The library's class of errors that a server answers with.
             timeout: How long it may take to learn who serves what, in seconds.
+            remap: Where to reach a node instead of where the cluster says.
         """
         self.execute = self._execute
         self._connect = connect
@@ -55,6 +57,7 @@ class Cluster(Link):
         self._slot = slot
         self._refused = refused
         self._timeout = timeout
+        self._remap = remap
         self._servers: dict[str, Server] = {}
         self._slots: Slots | None = None
         self._stale = False
@@ -93,7 +96,7 @@ class Cluster(Link):
 
     def _ask(self, address: str, seconds: float) -> Slots:
         reply = within(seconds, self._server(address).execute, "CLUSTER", "SLOTS")
-        return Slots(reply, address.rpartition(":")[0].strip("[]"))
+        return Slots(reply, parts(address)[0], self._remap)
 
     def _server(self, address: str) -> Server:
         if self._closed:
@@ -117,7 +120,7 @@ class Cluster(Link):
             try:
                 return self._server(address).execute(*command)
             except Exception as error:
-                elsewhere = redirect(error)
+                elsewhere = redirect(error, parts(address)[0], self._remap)
                 self._stale = self._stale or outdated(error, self._refused)
                 if elsewhere is None:
                     raise

@@ -10,7 +10,7 @@ from kv_core.sync._drivers.resp import Library
 from kv_core.sync.stores._redis import RedisBase
 
 
-class ValkeyStore(RedisBase[driver.Valkey]):
+class ValkeyStore(RedisBase[driver.Valkey | driver.ValkeyCluster]):
     """A store on Valkey, on one server, on a cluster, or behind sentinels.
 
     A URL begins with `valkey://`, `valkeys://` (TLS) or `unix://`. Several nodes are named by
@@ -23,4 +23,4 @@ class ValkeyStore(RedisBase[driver.Valkey]):
     On a cluster a bulk operation is one round trip to each node, and may fail in part (`PartialFailureError`).
     """
 
-    _library: ClassVar[Library[driver.Valkey]] = driver.LIBRARY
+    _library: ClassVar[Library[driver.Valkey | driver.ValkeyCluster]] = driver.LIBRARY

@@ -11,6 +11,7 @@ from cryptography.x509.oid import NameOID
 from proxy import Misbehaving
 from servers import KINDS
 from servers.base import free_port
+from servers.redis_sets import SLOTS, cluster_port, say, until
 
 from kv_core.errors import StoreConnectionError, StoreTimeoutError
 
@@ -40,21 +41,38 @@ def certificate(folder, name, address):
 
 
 @pytest.fixture
-def secure(family, tmp_path, untested):
-    """A server that speaks TLS on a second port: that port, its certificate, which it trusts itself, and the key."""
-    kind = KINDS[family.name]
-    trusted, key = certificate(tmp_path, "server", "127.0.0.1")
-    port = free_port()
-    options = {"--tls-port": port, "--tls-cert-file": trusted, "--tls-key-file": key, "--tls-ca-cert-file": trusted}
-    binary, where = next(kind.binaries(), (None, ""))
-    if binary is None:
-        pytest.skip(f"no {kind.label} of our own")
-    try:
-        server = kind.with_options(options | {"--tls-auth-clients": "optional"}).start_binary(binary, where)
-    except OSError:
-        untested(family.name, f"TLS: the {where} has none")
-    yield port, trusted, key
-    server.stop()
+def start_secure(family, tmp_path, untested):
+    """A function that starts a server which speaks TLS on a second port.
+
+    It returns the server, that port, its certificate, which it trusts itself, and the key.
+    """
+    started = []
+
+    def start(port_of=free_port, **further):
+        kind = KINDS[family.name]
+        trusted, key = certificate(tmp_path, "server", "127.0.0.1")
+        port = port_of()
+        options = {"--tls-port": port, "--tls-cert-file": trusted, "--tls-key-file": key, "--tls-ca-cert-file": trusted}
+        options |= {"--tls-auth-clients": "optional"}
+        options |= {f"--{name.replace('_', '-')}": value for name, value in further.items()}
+        binary, where = next(kind.binaries(), (None, ""))
+        if binary is None:
+            pytest.skip(f"no {kind.label} of our own")
+        try:
+            started.append(kind.with_options(options, port=port_of).start_binary(binary, where))
+        except OSError:
+            untested(family.name, f"TLS: the {where} has none")
+        return started[-1], port, trusted, key
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def secure(start_secure):
+    """The port, the certificate and the key of a server that speaks TLS."""
+    return start_secure()[1:]
 
 
 @pytest.mark.faults(117)
@@ -109,3 +127,27 @@ async def test_nothing_goes_in_the_clear(family, secure):
     async with family.store(url=f"{plain}://127.0.0.1:{port}", timeout=1) as store:
         with pytest.raises((StoreConnectionError, StoreTimeoutError)):
             await store.get("key")
+
+
+@pytest.mark.faults(105, 117)
+async def test_tls_on_a_cluster(family, start_secure):
+    """Each node is reached with TLS, by a URL and by the options of a client that is passed in, if it is trusted."""
+    node, port, trusted, _ = start_secure(cluster_port, cluster_enabled="yes", tls_cluster="yes")
+    say(node, "CLUSTER ADDSLOTSRANGE", 0, SLOTS - 1)
+    until(lambda: say(node, "CLUSTER INFO")["cluster_state"] == "ok")
+    scheme = family.library.dialect.secure
+    client = family.library.cluster(host="127.0.0.1", port=port, ssl=True, ssl_ca_certs=str(trusted))
+    async with (
+        client,
+        family.store(client=client) as passed,
+        family.store(url=f"{scheme}+cluster://127.0.0.1:{port}?ssl_ca_certs={trusted}") as told,
+        family.store(url=f"{scheme}+cluster://127.0.0.1:{port}", timeout=1) as distrustful,
+    ):
+        for store in (passed, told):
+            await store.put_many(["key", "other"], [{"n": 1}, {}])
+            assert await store.get_many(["key", "other"]) == [{"n": 1}, {}]
+            assert list(store._clients.current()._servers) == [f"127.0.0.1:{port}"]
+        with pytest.raises(StoreConnectionError) as caught:
+            await distrustful.put("key", {"n": 2})
+        assert caught.value.outcome == "not_applied"
+        assert await client.ping()

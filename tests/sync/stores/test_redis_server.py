@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import pytest
+from proxy import Relay
 from servers import KINDS
 
 from kv_core.capabilities import ALL, capabilities
@@ -187,6 +188,7 @@ def test_urls_are_checked(family, url, said):
         ({"url": "redis://h", "host": "h"}, "host"),
         ({"url": "redis://h", "password": "s3cret"}, "password"),
         ({"client": object(), "url": "redis://:s3cret@h"}, "client"),
+        ({"client": object()}, "client= is a .*Cluster, not a builtins.object"),
         ({"host": "h", "port": 0}, "port"),
         ({"host": "h", "port": "6379"}, "port"),
         ({"host": "h", "db": -1}, "db"),
@@ -327,6 +329,86 @@ def test_connections_that_the_server_closed(family, own, raw):
 
         assert failed <= 10
         assert store.get("key 3") == {"n": 3}
+
+
+# A client that is passed in -------------------------------------------------------------------------------------------
+
+
+class LosingOne(Relay):
+    """Lose the next answer when it is told to, by hanging up."""
+
+    losing = False
+
+    def _answer(self, data, server, client):
+        if self.losing:
+            self.losing = False
+            return False
+        return super()._answer(data, server, client)
+
+
+@pytest.mark.faults(79, 81, 105)
+def test_a_passed_client_repeats_nothing(family, own):
+    """A client that would repeat a command whose answer was lost does not for the store: it may have been done."""
+    relay = LosingOne(own.host, own.port)
+    retry = family.library.no_retry()
+    retry._retries = 3
+    client = family.client(host="127.0.0.1", port=relay.port, retry=retry)
+    try:
+        with family.store(client=client) as store:
+            assert store.increment("key", initial=0) == 1
+            relay.losing = True
+            error, _ = refused(store, "increment", StoreConnectionError)
+
+            assert error.outcome == "unknown"
+            assert store.get("key") == {"value": 2}
+    finally:
+        family.library.borrow(client).close()
+        relay.close()
+
+
+@pytest.mark.faults(105, 143)
+def test_a_passed_client_that_would_wait_longer(family, own):
+    """A client without timeouts of its own waits until the store's, connecting or connected, and keeps its own."""
+    client = family.client.from_url(own.url, socket_timeout=None, socket_connect_timeout=None)
+    with family.store(client=client, timeout=0.3) as store:
+        own.freeze()
+        try:
+            error, seconds = refused(store, "put", StoreTimeoutError)
+            assert error.outcome == "not_applied"
+            assert 0.2 < seconds < 2
+        finally:
+            own.thaw()
+        assert store.get("key") is None
+        own.freeze()
+        try:
+            error, seconds = refused(store, "put", StoreTimeoutError)
+            assert error.outcome == "unknown"
+            assert 0.2 < seconds < 2
+        finally:
+            own.thaw()
+        store.put("key", {"n": 2})
+        assert store.get("key") == {"n": 2}
+
+    assert client.blpop("nothing", timeout=0.6) is None
+    family.library.borrow(client).close()
+
+
+@pytest.mark.faults(105)
+def test_a_passed_client_with_another_encoding(family, own):
+    """Names are UTF-8 whatever the client's encoding is, in a URL too, so every store finds them."""
+    client = family.client.from_url(own.url, encoding="latin-1", decode_responses=True)
+    with (
+        family.store(client=client) as passed,
+        family.store(url=f"{own.url}?encoding=latin-1") as told,
+        family.store(url=own.url) as plain,
+    ):
+        for number, store in enumerate((passed, told, plain)):
+            store.put_many([f"é{number}", f"日本{number}"], [{}, {}], ttl=60)
+        for store in (passed, told, plain):
+            assert store.get_many(["é0", "日本0", "é1", "日本1", "é2", "日本2"]) == [{}] * 6
+            assert len(store.keys()) == 6
+            assert store.get("é0") == {}
+    family.library.borrow(client).close()
 
 
 # A server that refuses ------------------------------------------------------------------------------------------------

@@ -4,8 +4,10 @@
 import os
 import time
 from contextlib import ExitStack
+from urllib.parse import urlsplit
 
 import pytest
+from proxy import Misbehaving
 
 from kv_core import address
 from kv_core.errors import (
@@ -267,6 +269,111 @@ def test_a_node_that_is_frozen(family, request):
             assert store.get_many(KEYS) == [{"new": key} for key in KEYS]
 
 
+# A cluster client that is passed in -----------------------------------------------------------------------------------
+
+
+def hosts(url):
+    """Return the addresses in a URL."""
+    return [(host, int(port)) for host, _, port in (each.rpartition(":") for each in urlsplit(url).netloc.split(","))]
+
+
+@pytest.fixture
+def connect(family, url):
+    """A function that makes a cluster client as a user would, of the first node."""
+    [host, port], *_ = hosts(url)
+    return lambda **options: family.library.cluster(**({"host": host, "port": port} | options))
+
+
+@on_clusters
+@pytest.mark.faults(105, 107)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"decode_responses": True, "protocol": 3}, {"max_connections": 2}, {"encoding": "latin-1"}],
+    ids=str,
+)
+def test_any_cluster_client_will_do(family, primaries, connect, options):
+    """A cluster client works however it was configured, with a round trip to each node, and is not closed."""
+    with connect(**options) as client, family.store(client=client) as store:
+        store.put_many(KEYS, [{"of": key, "raw": b"\xff\0"} for key in KEYS], ttl=60)
+        store.put("é 日本", {"n": 1})
+
+        assert all(raw.dbsize() > 10 for raw in primaries)
+        assert store.get_many([*KEYS, "none"]) == [*[{"of": key, "raw": b"\xff\0"} for key in KEYS], None]
+        assert store.get("é 日本") == {"n": 1}
+        assert gather(*[store.increment("count", initial=2**53) for _ in range(9)])
+        assert store.get("count") == {"value": 2**53 + 9}
+        assert 50 < (store.ttl(KEYS[0]))[1] <= 60
+        assert sorted(store.keys()) == sorted([*KEYS, "é 日本", "count"])
+        assert store.delete_many(KEYS) == 100
+        assert store.destroy() is True
+        store.close()
+
+        assert client.ping()
+
+
+@on_clusters
+@pytest.mark.faults(105)
+def test_what_a_cluster_client_logs_in_with(family, primaries, connect):
+    """The store logs in as the client does, by a name of its own, asks primaries alone, and hangs up when it closes."""
+
+    def named():
+        return [each for raw in primaries for each in raw.client_list() if each["name"] == "app's"]
+
+    for raw in primaries:
+        raw.execute_command("ACL", "SETUSER", "app", "reset", "on", ">s3cret", "~*", "+@all")
+    try:
+        with connect(username="app", password="s3cret", client_name="app's") as client:
+            before = len(named())
+            with family.store(client=client) as store:
+                store.put_many(KEYS, [{}] * 100)
+                assert len(named()) == before + 3
+                assert {each["user"] for each in named()} == {"app"}
+                assert "s3cret" not in repr(store)
+            assert len(named()) == before
+            assert client.ping()
+    finally:
+        for raw in primaries:
+            raw.execute_command("ACL", "DELUSER", "app")
+
+
+@on_clusters
+def test_a_cluster_whose_addresses_are_mapped(family, primaries, url, connect):
+    """Nodes are reached where the client's `address_remap` says, the one that a slot has moved to, too."""
+    relays = {(host, port): Misbehaving(host, port) for host, port in hosts(url)}
+    there = {address: ("127.0.0.1", relay.port) for address, relay in relays.items()}
+    try:
+        host, port = there[hosts(url)[0]]
+        client = connect(host=host, port=port, address_remap=lambda address: there[address])
+        with client, family.store(client=client) as store:
+            store.put_many(KEYS, [{"of": key} for key in KEYS])
+            link = store._clients.current()
+            link._slots.owners[:] = [link._slots.primaries[0]] * len(link._slots.owners)
+            assert store.get_many(KEYS) == [{"of": key} for key in KEYS]
+            assert {f"127.0.0.1:{relay.port}" for relay in relays.values()} == set(link._servers)
+    finally:
+        for relay in relays.values():
+            relay.close()
+
+
+@on_a_cluster
+@pytest.mark.faults(107)
+def test_a_node_that_does_not_know_its_name(family, primaries, url):
+    """Where nodes give ports alone, in their slots and when they send elsewhere, they are found at the host asked."""
+    for raw in primaries:
+        raw.config_set("cluster-preferred-endpoint-type", "unknown-endpoint")
+    try:
+        with family.store(url=url) as store:
+            store.put_many(KEYS, [{"of": key} for key in KEYS])
+            link = store._clients.current()
+            link._slots.owners[:] = [link._slots.primaries[0]] * len(link._slots.owners)
+            assert store.get_many(KEYS) == [{"of": key} for key in KEYS]
+            assert store.get(KEYS[5]) == {"of": KEYS[5]}
+            assert len(link._servers) == 3
+    finally:
+        for raw in primaries:
+            raw.config_set("cluster-preferred-endpoint-type", "ip")
+
+
 # Behind sentinels -----------------------------------------------------------------------------------------------------
 
 
@@ -357,6 +464,26 @@ def test_a_name_that_no_sentinel_knows(family, url):
     assert caught.value.outcome == "not_applied"
 
 
+@on_sentinels
+@pytest.mark.faults(105)
+def test_a_client_that_asks_sentinels(family, url, primaries):
+    """A client that a `Sentinel` of the user's made works, and is not closed."""
+    manager = family.library.manager(hosts(url))
+    client = manager.master_for("mymaster", decode_responses=True)
+    with family.store(client=client) as store:
+        store.put_many(KEYS, [{"of": key, "raw": b"\xff"} for key in KEYS], ttl=60)
+
+        assert primaries[0].dbsize() == 100
+        assert store.get_many(KEYS) == [{"of": key, "raw": b"\xff"} for key in KEYS]
+        assert store.increment("count", initial=1) == 2
+        assert sorted(store.keys()) == sorted([*KEYS, "count"])
+        assert store.destroy() is True
+
+    assert client.ping()
+    for each in (client, *manager.sentinels):
+        family.library.borrow(each).close()
+
+
 # URLs -----------------------------------------------------------------------------------------------------------------
 
 
@@ -384,14 +511,3 @@ def test_urls_are_checked(family, url, said):
 
     assert said.replace("redis", family.name) in str(caught.value)
     assert "s3cret" not in str(caught.value)
-
-
-@on_clusters
-def test_a_cluster_client_of_the_users_is_refused(family, url):
-    """The store makes its own client of a cluster, and says by which URL."""
-
-    class ClusterClient:
-        nodes_manager = None
-
-    with pytest.raises(ConfigurationError, match="cluster://"):
-        family.store(client=ClusterClient())
