@@ -96,6 +96,32 @@ SEGMENTS: Final = {
 }
 """The operations of each protocol, by the name that both sides share."""
 
+_SAID: Final = {
+    "get": ("read an entry", ""),
+    "get_many": ("read many entries in one call", "get for each key"),
+    "ttl": ("tell how long an entry has left", "get for its value alone"),
+    "ttl_many": ("tell how long many entries have left", "ttl for each key"),
+    "put": ("keep an entry", ""),
+    "put_many": ("put many entries in one call", "put for each key"),
+    "delete": ("delete an entry", ""),
+    "delete_many": ("delete many entries in one call", "delete for each key"),
+    "put_if_absent": ("put an entry only where there is none", "put, which overwrites"),
+    "put_if_present": ("put an entry only where there is one", "put, which also makes one"),
+    "get_with_revision": ("tell one state of an entry from the next", "get for its value alone"),
+    "put_if_unchanged": ("put an entry only if nobody has changed it", "put, which overwrites"),
+    "delete_if_unchanged": ("delete an entry only if nobody has changed it", "delete, whoever changed it"),
+    "touch": ("change an entry's ttl alone", "get and put, where nobody else writes the key"),
+    "increment": ("add to a counter in one step", "get and put, where nobody else writes the key"),
+    "keys": ("list the keys of a collection", "an entry of your own that lists them"),
+    "iter_keys": ("go through the keys of a collection", "an entry of your own that lists them"),
+    "collections": ("list the collections", "an entry of your own that lists them"),
+    "destroy_collection": ("delete a whole collection", "delete_many for its keys"),
+    "destroy": ("delete every collection at once", "destroy_collection for each, where there is one"),
+    "cull": ("be told to remove entries that have ended", "it as it is, since they are never read"),
+    "ping": ("ask whether its backend answers", "get for any key"),
+}
+"""What cannot be done where an operation is missing, and what to use instead ("": nothing)."""
+
 ALL: Final = frozenset(OPERATIONS)
 
 S = TypeVar("S")
@@ -144,5 +170,9 @@ def unsupported(store: object, operation: str) -> UnsupportedOperationError:
     while inner is not None and operation not in capabilities(inner):
         culprit, inner = inner, getattr(inner, "key_value", None)
     name = type(culprit).__name__
-    reason = f"{name} withdraws it" if hasattr(culprit, "key_value") else f"{name} does not have it"
-    return UnsupportedOperationError(f"This stack cannot {operation}: {reason}. See capabilities(store).")
+    does, instead = _SAID[operation]
+    wrapper = hasattr(culprit, "key_value")
+    who = f"With {name} a stack" if wrapper else name
+    others = f"a stack without {name}" if wrapper else "another store"
+    use = f"{instead}, or {others}" if instead else others
+    return UnsupportedOperationError(f"{who} cannot {does} ({operation}). Use {use}.")

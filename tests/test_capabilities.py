@@ -1,5 +1,7 @@
 """The one list of operations, and what a stack says it can do."""
 
+import re
+
 import pytest
 
 from kv_core import capabilities as module
@@ -87,10 +89,10 @@ def test_require_names_who_lacks_it():
     assert require(store, aio.AsyncTouch) is store
     assert require(store, aio.AsyncStore) is store
     for stack, culprit in (
-        (Outer(Wrapper(store, "touch")), "Wrapper withdraws it"),
-        (Outer(Wrapper(store), "touch"), "Outer withdraws it"),
-        (Outer(Basic()), "Basic does not have it"),
-        (Basic(), "Basic does not have it"),
+        (Outer(Wrapper(store, "touch")), "With Wrapper a stack cannot"),
+        (Outer(Wrapper(store), "touch"), "With Outer a stack cannot"),
+        (Outer(Basic()), "Basic cannot"),
+        (Basic(), "Basic cannot"),
     ):
         with pytest.raises(UnsupportedOperationError, match="touch") as caught:
             require(stack, aio.AsyncTouch)
@@ -98,4 +100,17 @@ def test_require_names_who_lacks_it():
         assert culprit in str(unsupported(stack, "touch"))
     with pytest.raises(UnsupportedOperationError):
         require(Basic(), sync.Store)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_missing_operation_is_a_sentence(name):
+    """The error for each operation says what cannot be done, by which part, and what to do, in a line or two."""
+    lacking = str(unsupported(Basic(), name))
+    withdrawn = str(unsupported(Outer(Wrapper(MemoryStore(), name)), name))
+
+    assert re.fullmatch(rf"Basic cannot [a-z'\- ]+ \({name}\)\. Use (.+, or )?another store\.", lacking)
+    assert withdrawn.startswith("With Wrapper a stack cannot ")
+    assert withdrawn.endswith("a stack without Wrapper.")
+    assert max(len(lacking), len(withdrawn)) <= 160
+
     assert module.__doc__

@@ -371,7 +371,7 @@ async def test_a_rotation_loses_no_write_made_meanwhile(store):
 
 async def test_a_rotation_needs_a_store_that_lists(marking):
     """Without enumeration or revisions rotate says what is missing."""
-    with pytest.raises(UnsupportedOperationError, match="Marking withdraws it"):
+    with pytest.raises(UnsupportedOperationError, match="With Marking a stack cannot"):
         await fernet(marking(MemoryStore())).rotate()
 
 

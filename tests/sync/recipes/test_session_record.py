@@ -100,7 +100,7 @@ def test_an_outage_is_not_a_logout(flaky):
 
 def test_the_store_must_be_able_to(marking):
     """Over a stack that cannot put conditionally there are no sessions."""
-    with pytest.raises(UnsupportedOperationError, match="Marking withdraws it"):
+    with pytest.raises(UnsupportedOperationError, match="With Marking a stack cannot"):
         SessionRecords(marking(MemoryStore()))
 
 

@@ -75,7 +75,7 @@ def test_no_value_reaches_the_store_past_put(name, marking, write):
         write(name, stack)
         assert store.get("key") == {"marked": {"n": 1}}
     else:
-        with pytest.raises(UnsupportedOperationError, match="Marking withdraws it"):
+        with pytest.raises(UnsupportedOperationError, match="With Marking a stack cannot"):
             write(name, stack)
         assert store.get("key") is None
     assert {key: store.get(key) for key in ("there", "counter")} == before
@@ -94,7 +94,7 @@ def test_no_value_is_read_past_get():
     assert 49 < seconds <= 50
     assert [found[0] for found in stack.ttl_many(["key", "none"])] == [seen, None]
     assert capabilities(stack) == ALL - {"get_with_revision", "increment"}
-    with pytest.raises(UnsupportedOperationError, match="Unmarking withdraws it"):
+    with pytest.raises(UnsupportedOperationError, match="With Unmarking a stack cannot"):
         stack.get_with_revision("key")
 
 
