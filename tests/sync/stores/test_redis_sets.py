@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from proxy import Misbehaving
+from servers import KINDS
+from servers.redis_sets import cluster_port, say, until
 
 from kv_core import address
 from kv_core.errors import (
@@ -18,6 +20,7 @@ from kv_core.errors import (
 )
 from kv_core.sync._runtime import gather, sleep
 from kv_core.sync.testing import StoreContract
+from kv_core.sync.wrappers.retry import RetryWrapper
 
 CLUSTERS = ["redis_cluster", "valkey_cluster"]
 SENTINELS = ["redis_sentinel", "valkey_sentinel"]
@@ -269,6 +272,51 @@ def test_a_node_that_is_frozen(family, request):
             assert store.get_many(KEYS) == [{"new": key} for key in KEYS]
 
 
+@pytest.fixture
+def replicated(family, request):
+    """A cluster whose first node has a replica: the node and its replica, and the cluster's URL."""
+    own = request.getfixturevalue(f"own_{family.name}_cluster")
+    node = own.servers["node 0"]
+    kind = KINDS[family.name]
+    options = {"--cluster-enabled": "yes", "--cluster-node-timeout": 2000, "--repl-diskless-sync-delay": 0}
+    binary, where = next(kind.binaries())
+    replica = kind.with_options(options, port=cluster_port).start_binary(binary, where)
+    try:
+        say(replica, "CLUSTER MEET", node.host, node.port)
+        until(lambda: say(replica, "CLUSTER REPLICATE", say(node, "CLUSTER MYID")))
+        until(lambda: say(replica, "INFO", "replication")["master_link_status"] == "up")
+        for other in own.servers.values():
+            until(lambda one=other: any(len(slots) == 4 for slots in say(one, "CLUSTER SLOTS")))
+        yield node, replica, own.url
+    finally:
+        replica.stop()
+
+
+@on_a_cluster
+@pytest.mark.faults(76, 147)
+def test_a_retry_wrapper_bridges_a_failover_of_a_node(family, replicated):
+    """With retries for as long as a failover takes, reads and puts succeed after a node died, alone and in bulk."""
+    node, replica, url = replicated
+    with family.store(url=url, timeout=1) as store:
+        store.put_many(KEYS, [{"of": key} for key in KEYS])
+        with family.raw(node.url) as raw:
+            lost = sorted(keys_of(raw))
+            raw.wait(1, 1000)
+        patient = RetryWrapper(store, max_retries=500, max_delay=0.2, max_elapsed=40)
+        node.kill()
+        with pytest.raises(StoreConnectionError):
+            RetryWrapper(store, max_retries=1, initial_delay=0).get(lost[0])
+
+        found, *_ = gather(
+            patient.get(lost[0]),
+            patient.put(lost[1], {"n": 1}, ttl=60),
+            patient.put_many([key for key in KEYS if key not in lost[:2]], [{"n": 2}] * (len(KEYS) - 2)),
+        )
+        assert found == {"of": lost[0]}
+        assert patient.get_many([*lost[:2], KEYS[-1]]) == [{"of": lost[0]}, {"n": 1}, {"n": 2}]
+        assert say(replica, "INFO", "replication")["role"] == "master"
+
+
 # A cluster client that is passed in -----------------------------------------------------------------------------------
 
 
@@ -408,6 +456,46 @@ def test_a_failover(family, request):
         value, seconds = store.ttl("before")
         assert value == {"n": 0}
         assert 20 < seconds < 60
+
+
+@on_a_sentinel
+@pytest.mark.faults(76, 147)
+def test_a_retry_wrapper_bridges_a_failover(family, request):
+    """With retries for as long as a failover takes, reads and puts succeed after the primary died."""
+    own = request.getfixturevalue(f"own_{family.name}_sentinel")
+    with family.store(url=own.url, timeout=1) as store:
+        store.put_many(KEYS, [{"of": key} for key in KEYS])
+        with family.raw(own.servers["primary"].url) as raw:
+            raw.wait(1, 1000)
+        patient = RetryWrapper(store, max_retries=500, max_delay=0.2, max_elapsed=30)
+        own.servers["primary"].kill()
+        with pytest.raises(StoreConnectionError):
+            RetryWrapper(store, max_retries=1, initial_delay=0).get(KEYS[0])
+
+        assert patient.get(KEYS[0]) == {"of": KEYS[0]}
+        with family.raw(own.servers["replica"].url) as raw:
+            assert raw.info("replication")["role"] == "master"
+        patient.put("new", {"n": 1}, ttl=60)
+        patient.put_many(KEYS, [{"new": key} for key in KEYS])
+        assert patient.get_many([*KEYS, "new"]) == [*[{"new": key} for key in KEYS], {"n": 1}]
+
+
+@on_a_sentinel
+@pytest.mark.faults(76, 147)
+def test_a_retry_wrapper_bridges_a_failover_for_puts(family, request):
+    """A put that is the first to meet the dead primary succeeds in the end, alone and in bulk, on the new one."""
+    own = request.getfixturevalue(f"own_{family.name}_sentinel")
+    with family.store(url=own.url, timeout=1) as store:
+        patient = RetryWrapper(store, max_retries=500, max_delay=0.2, max_elapsed=30)
+        store.put("warm", {})
+        own.servers["primary"].kill()
+
+        gather(patient.put("one", {"n": 1}, ttl=60), patient.put_many(KEYS, [{"of": key} for key in KEYS]))
+
+        with family.raw(own.servers["replica"].url) as raw:
+            assert raw.info("replication")["role"] == "master"
+            assert raw.dbsize() >= 101
+        assert store.get_many([*KEYS, "one"]) == [*[{"of": key} for key in KEYS], {"n": 1}]
 
 
 @on_a_sentinel
