@@ -131,6 +131,52 @@ async def test_a_call_may_finish_although_it_was_cancelled():
     await asyncio.sleep(0)
 
 
+async def swallowing():
+    """Return in spite of being cancelled, as `asyncio.wait_for` may in Python 3.11, and so a client of a server."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(60)
+    return "done"
+
+
+async def test_a_cancellation_that_a_call_swallows_is_heard():
+    """A caller that was cancelled is, though what it called came back well."""
+
+    async def cancelled_in_its_first_step():
+        asyncio.current_task().cancel()  # as a signal does that comes while it runs
+        return await swallowing()
+
+    waiting = asyncio.create_task(within(5, swallowing))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    for task in (waiting, asyncio.create_task(within(5, cancelled_in_its_first_step))):
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+
+
+async def test_a_cancellation_is_heard_once():
+    """One that comes in a call's last step is left to the next wait; one that was heard before is no new one."""
+
+    async def cancelled_in_its_last_step():
+        await asyncio.sleep(0)
+        asyncio.current_task().cancel()
+        return "done"
+
+    async def waiting_a_little():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await asyncio.sleep(60)
+        return "done"
+
+    async def main():
+        heard = [await within(5, cancelled_in_its_last_step)]
+        heard.append(await swallowing())
+        heard.append(await within(5, waiting_a_little))
+        return heard
+
+    assert await asyncio.create_task(main()) == ["done"] * 3
+
+
 async def test_deadlines_nest():
     """The earlier deadline ends the call, whichever is inside; the later one does not fire."""
 

@@ -82,7 +82,7 @@ def _drive(call: Coroutine[Any, Any, T], waiting: Any, seconds: float) -> Genera
     task = asyncio.current_task()
     if task is None:
         raise RuntimeError("a deadline needs a running task")
-    cancelled_before = task.cancelling()
+    cancelled_before = task.cancelling() - _about_to_be_cancelled(task)
     fired = False
 
     def fire() -> None:
@@ -105,6 +105,7 @@ def _drive(call: Coroutine[Any, Any, T], waiting: Any, seconds: float) -> Genera
     except StopIteration as done:
         if fired:
             task.uncancel()
+        _hear(task, cancelled_before)
         result: T = done.value
         return result
     except asyncio.CancelledError as cancelled:
@@ -117,6 +118,17 @@ def _drive(call: Coroutine[Any, Any, T], waiting: Any, seconds: float) -> Genera
         raise
     finally:
         timer.cancel()
+
+
+def _hear(task: asyncio.Task[Any], cancelled_before: int) -> None:
+    """Raise the cancellation that a client's library swallowed, as `asyncio.wait_for` may in Python 3.11."""
+    if task.cancelling() > cancelled_before + _about_to_be_cancelled(task):
+        raise asyncio.CancelledError from None
+
+
+def _about_to_be_cancelled(task: asyncio.Task[Any]) -> bool:
+    """Say whether a task was cancelled while it ran, as by a signal, and is yet to hear of it where it next waits."""
+    return bool(getattr(task, "_must_cancel", False))
 
 
 _executor: ThreadPoolExecutor | None = None
