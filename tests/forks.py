@@ -1,4 +1,4 @@
-"""Run a function in a forked child, and count what a process holds open."""
+"""Run a function in a forked child, tell whether what it put is whole, and count what a process holds open."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import os
 import signal
 import time
 import traceback
+import warnings
 from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,3 +64,37 @@ def opened_since(before: frozenset[str], patience: float = 2.0) -> frozenset[str
         gc.collect()
         time.sleep(0.01)
     return opened
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Return the process id of a child in which *work* is done."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork: what is tested here
+        pid = os.fork()
+    if pid == 0:
+        try:
+            signal.alarm(1800 if os.environ.get("KV_TEST_FULL") else 60)  # whatever happens, it ends
+            work()
+            os._exit(0)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the child ends here
+            os.write(2, repr(error).encode())
+            os._exit(1)
+    return pid
+
+
+def status(pid: int) -> int:
+    """Return how a child ended."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def sealed(number: int, size: int = 200) -> dict[str, Any]:
+    """Return a value that shows whether all of it is that of one put."""
+    text = f"{number} " * size
+    return {"n": number, "text": text, "sum": blake2b(f"{number}{text}".encode()).hexdigest()}
+
+
+def number_of(value: dict[str, Any] | None) -> int:
+    """Return the number of a value that `sealed` made; fail if it is not whole."""
+    assert value is not None
+    assert value["sum"] == blake2b(f"{value['n']}{value['text']}".encode()).hexdigest()
+    return value["n"]

@@ -8,14 +8,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-import warnings
 from contextlib import closing
 from functools import partial
-from hashlib import blake2b
 from itertools import count
 
 import pytest
 from disks import each_disk
+from forks import in_child, number_of, sealed, status
 
 FULL = bool(os.environ.get("KV_TEST_FULL"))
 SHARE = 1 if FULL else 20
@@ -23,40 +22,6 @@ FILES = {"cache.db", "cache.db-wal", "cache.db-shm"}
 
 long = pytest.mark.timeout(1800 if FULL else 60)
 each_side = pytest.mark.parametrize("side", ["sync", "aio"])
-
-
-def in_child(work):
-    """Return the process id of a child in which *work* is done."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork: what is tested here
-        pid = os.fork()
-    if pid == 0:
-        try:
-            signal.alarm(1800 if FULL else 60)  # whatever happens, it ends
-            work()
-            os._exit(0)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the child ends here
-            os.write(2, repr(error).encode())
-            os._exit(1)
-    return pid
-
-
-def status(pid):
-    """Return how a child ended."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def sealed(number, size=200):
-    """Return a value that shows whether all of it is that of one put."""
-    text = f"{number} " * size
-    return {"n": number, "text": text, "sum": blake2b(f"{number}{text}".encode()).hexdigest()}
-
-
-def number_of(value):
-    """Return the number of a value that `sealed` made; fail if it is not whole."""
-    assert value is not None
-    assert value["sum"] == blake2b(f"{value['n']}{value['text']}".encode()).hexdigest()
-    return value["n"]
 
 
 def is_sound(directory):
