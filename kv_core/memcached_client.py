@@ -40,12 +40,13 @@ __all__ = ["BELIEVED", "CHUNK", "Call", "Connection", "Known", "errors"]
 class Call:
     """What a connection has to know of a call: by when it ends, whether it was sent, and whether its caller waits."""
 
-    __slots__ = ("_end", "_gone", "sent")
+    __slots__ = ("_end", "_gone", "ended", "sent")
 
     def __init__(self, seconds: float) -> None:
         self._end = monotonic() + seconds - min(_MARGIN, seconds / 10)
         self._gone = False
         self.sent = False
+        self.ended = False
 
     def left(self) -> float:
         """Return the seconds that are left.

@@ -1,7 +1,8 @@
 """Connections to one Memcached server: no more than a limit, each used by one call, kept for the next if it is clean.
 
 A connection on which a call did not end with its reply is closed, whatever ended it, so that nobody reads somebody
-else's reply.
+else's reply. What a caller has sent who was cancelled lands before the next call is sent, so that it does not replace
+what that one writes: the server has several threads, and answers connections in no order.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Concatenate, ParamSpec, TypeVar
+from time import monotonic, sleep
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from kv_core.errors import BaseKeyValueError, StoreClosedError
 from kv_core.forks import renew_after_fork
@@ -19,6 +21,9 @@ from kv_core.memcached_options import Address, Servers
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_MOMENT: Final = 0.05
+"""For how many seconds a call waits for one whose caller has gone: many times as long as a server takes to answer."""
 
 
 class Node:
@@ -31,6 +36,7 @@ class Node:
         self._servers = servers
         self._idle: deque[Connection] = deque()
         self._busy: set[Connection] = set()
+        self._given_up: set[Call] = set()
         self._closed = False
         self._permits = _permits(servers.max_connections)
         weakref.finalize(self, _close_all, self._idle)
@@ -51,9 +57,28 @@ class Node:
         try:
             if self._closed:
                 raise StoreClosedError
+            if self._given_up:
+                self._let_land(call)
             return self._run(call, job, *args, **kwargs)
         finally:
+            call.ended = True
+            self._given_up.discard(call)
             permits.put(None)
+
+    def give_up(self, call: Call, error: BaseException) -> None:
+        """Hear that nobody waits for a call any more, and mark what ended it if nothing was sent."""
+        call.failed(error)
+        if call.sent:
+            self._given_up.add(call)
+            if call.ended:  # which is set before the call is taken out
+                self._given_up.discard(call)
+
+    def _let_land(self, call: Call) -> None:
+        until = monotonic() + min(_MOMENT, call.left())
+        before = self._given_up.copy()
+        while not before.isdisjoint(self._given_up) and monotonic() < until:
+            sleep(0.0001)
+        self._given_up.difference_update(before)  # what takes longer lands whenever it does, and holds nobody else up
 
     def _run(self, call: Call, job: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         try:
@@ -97,6 +122,7 @@ class Node:
         for connection in self._busy:
             connection.close()
         self._busy.clear()
+        self._given_up.clear()
         self._permits = _permits(self._servers.max_connections)
 
 

@@ -266,6 +266,47 @@ def test_a_connection_with_something_to_read_is_not_used(store):
     assert store.get("key") == {"n": 1}
 
 
+@pytest.mark.faults(83, 126)
+async def test_a_cancelled_put_lands_before_the_next(own_memcached, monkeypatch):
+    """What a cancelled caller's call has begun to send does not replace what is written after it; for a moment."""
+    sendall, slow = memcached_client._Socket.sendall, threading.Event()
+
+    def send_slowly(self, data):
+        if b"first" not in data:
+            sendall(self, data)
+            return
+        self.call.send()
+        slow.set()
+        time.sleep(pause)
+        self._sock.sendall(data)
+
+    async with AsyncMemcachedStore(url=own_memcached.url) as store:
+        await store.put("key", {})
+        monkeypatch.setattr(memcached_client._Socket, "sendall", send_slowly)
+        for seconds, last in ((0.02, "second"), (1.0, "first")):
+            pause = seconds
+            slow.clear()
+            put = asyncio.create_task(store.put("key", {"by": "first"}))
+            await asyncio.to_thread(slow.wait)
+            put.cancel()
+            await asyncio.wait([put])
+            start = time.monotonic()
+            await store.put("key", {"by": "second"})
+            took = time.monotonic() - start
+            assert await store.get("key") == {"by": "second"}
+            await asyncio.to_thread(settle, store)
+
+            assert await store.get("key") == {"by": last}
+            assert took < 1.0
+
+
+def settle(store):
+    """Wait until nothing is out any more."""
+    end = time.monotonic() + 10
+    while store._nodes[0]._busy and time.monotonic() < end:
+        time.sleep(0.01)
+
+
 @pytest.mark.faults(125, 126)
 async def test_cancelled_calls_disturb_nobody(own_memcached):
     """Calls that are cancelled at random moments leave no reply to another's call, and no connection behind."""

@@ -136,7 +136,7 @@ class MemcachedStore(BaseStore):
         try:
             return await run_blocking(node.run, call, job, *args, **kwargs)
         except BaseException as error:
-            call.failed(error)
+            node.give_up(call, error)
             if isinstance(error, BaseKeyValueError | TimeoutError) or not isinstance(error, Exception):
                 raise
             raise translate(errors, error, f"{type(self).__name__} at {node.name}") from error
