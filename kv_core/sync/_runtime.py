@@ -169,9 +169,11 @@ class PerLoop(Generic[C]):
         self._make = make
         self._close = close
         self._client: C | None = None
+        self._made: list[C] = []
         self._closed = False
         self._lock = threading.Lock()
         _live.add(self)
+        weakref.finalize(self, _close_each, self._made, close).atexit = False
 
     def current(self) -> C | None:
         """Return the client, or None if there is none yet."""
@@ -188,20 +190,27 @@ class PerLoop(Generic[C]):
                 raise StoreClosedError
             if self._client is None:
                 self._client = self._make()
+                self._made.append(self._client)
             return self._client
 
     def close(self) -> None:
         """Close the client; closing twice is closing once."""
         with self._lock:
             self._closed = True
-            client, self._client = self._client, None
-        if client is not None:
-            self._close(client)
+            self._client = None
+        _close_each(self._made, self._close)
 
     def forget(self) -> None:
         """Drop the client without closing it, as a child does with its parent's after a fork."""
-        _graves.append(self._client)  # never collected, or the parent's sockets would be closed
+        _graves.append(self._made.copy())  # never collected, or the parent's sockets would be closed
+        self._made.clear()
         self._client, self._lock = None, threading.Lock()
+
+
+def _close_each(clients: list[C], close: Op[[C], object]) -> None:
+    """Close a client; whoever made it may be gone by then, and would leave it to the collector."""
+    while clients:
+        close(clients.pop())
 
 
 class Borrowed(Generic[C]):

@@ -114,15 +114,16 @@ class RedisBase(BaseStore, Generic[R]):
         self._clients = PerLoop(lambda: self._connect(where, credentials), lambda link: link.close())
 
     def _connect(self, where: Place, credentials: object) -> Link:
-        library, [first, *_] = self._library, where.urls
+        # What a link holds does not lead back here, or a store that nobody holds any more would keep its connections.
+        library, timeout, [first, *_] = self._library, self._timeout, where.urls
         match where.form:
             case "server":
-                return Server(library.server(first, self._timeout, credentials))
+                return Server(library.server(first, timeout, credentials))
             case "sentinel":
-                return Server(library.sentinel(where, self._timeout, credentials))
+                return Server(library.sentinel(where, timeout, credentials))
             case "cluster":
                 return self._cluster(
-                    lambda address: library.server(at(first, address), self._timeout, credentials),
+                    lambda address: library.server(at(first, address), timeout, credentials),
                     [address_of(url) for url in where.urls],
                 )
 
