@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 SUMMARY = pytest.StashKey[Summary]()
 EVERYTHING = pytest.StashKey[list[pytest.Item]]()
 FOUND: dict[str, Server] = {}
+FULL = bool(os.environ.get("KV_TEST_FULL"))
+
+if FULL:
+    os.environ.setdefault("PYTEST_TIMEOUT", "1800")  # for a test that says nothing of its own
 
 if importlib.util.find_spec("hypothesis"):
     from hypothesis import settings
 
     settings.register_profile("short", deadline=None)
     settings.register_profile("full", deadline=None, max_examples=1000)
-    settings.load_profile("full" if os.environ.get("KV_TEST_FULL") else "short")
+    settings.load_profile("full" if FULL else "short")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

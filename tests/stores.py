@@ -72,8 +72,8 @@ class Case:
         return found
 
     def make(self, side: str, place: Place) -> Any:
-        """Return a store."""
-        return self.load(side)(**self.options(place))
+        """Return a store, with the patience that a stand-in on a busy machine needs."""
+        return self.load(side)(**self.options(place), timeout=30.0)
 
 
 TABLES: defaultdict[str, SimpleTable] = defaultdict(SimpleTable)

@@ -20,7 +20,6 @@ FULL = bool(os.environ.get("KV_TEST_FULL"))
 SHARE = 1 if FULL else 20
 FILES = {"cache.db", "cache.db-wal", "cache.db-shm"}
 
-long = pytest.mark.timeout(1800 if FULL else 60)
 each_side = pytest.mark.parametrize("side", ["sync", "aio"])
 
 
@@ -113,7 +112,6 @@ async def test_fork_while_threads_work(disk, tmp_path):
 
 
 @each_disk
-@long
 @each_side
 @pytest.mark.faults(137)
 def test_killed_writer_loses_nothing(disk, tmp_path, side):
@@ -156,7 +154,6 @@ def test_killed_while_the_database_is_made(disk, tmp_path):
 
 
 @each_disk
-@long
 @each_side
 @pytest.mark.faults(135)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
@@ -235,7 +232,6 @@ def test_interrupted_again_and_again(disk, tmp_path):
 
 
 @each_disk
-@long
 @pytest.mark.faults(101)
 def test_processes_and_threads_lose_no_update(disk, tmp_path):
     """Two processes with four threads each count to the right number, though a third holds the lock for long.
@@ -296,7 +292,6 @@ def test_processes_and_threads_lose_no_update(disk, tmp_path):
 
 
 @each_disk
-@long
 @pytest.mark.faults(136)
 def test_two_writers_of_large_values(disk, tmp_path):
     """While two processes put large values on one key, every read is exactly one of them, and the last one stays."""
@@ -348,7 +343,6 @@ def test_first_puts_of_one_key(disk, tmp_path):
 
 
 @each_disk
-@long
 @pytest.mark.faults(125, 126)
 async def test_cancelled_callers(disk, tmp_path):
     """After puts and reads were cancelled at random, what was acknowledged is there; the rest was put or was not.

@@ -1,5 +1,8 @@
 """The table of adversarial cases in the documentation is what the tests' marks say."""
 
+import os
+
+import pytest
 from faults import SECTIONS, gather, numbers, tables
 from published import publish
 
@@ -14,5 +17,7 @@ def test_every_number_is_a_case(request):
 
 
 def test_the_published_cases(pytestconfig, everything):
-    """The table lists each case with the tests that show it and the backends that they meet."""
+    """The table lists each case with the tests that show it and the backends that they meet in an ordinary run."""
+    if os.environ.get("KV_TEST_FULL"):
+        pytest.skip("with FULL=1 some tests meet more backends than the page says")
     publish(pytestconfig, "faults.md", "faults", tables(gather(everything)))

@@ -28,7 +28,6 @@ def run(store, examples, steps, *, derandomize=False):
     run_state_machine_as_test(lambda: StoreMachine(store), settings=checked)
 
 
-@pytest.mark.timeout(600)  # for the full number of examples
 @each_store
 def test_a_store_is_a_dict(case, side, place):
     """Whatever is done to a store, it answers as a dict of values would."""
@@ -36,7 +35,6 @@ def test_a_store_is_a_dict(case, side, place):
         run(store, EXAMPLES, STEPS)
 
 
-@pytest.mark.timeout(600)
 @each_form
 def test_several_servers_are_a_dict(case, side, place):
     """The same holds on clusters, behind sentinels and on several nodes."""
