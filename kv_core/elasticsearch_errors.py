@@ -50,8 +50,7 @@ def translate(errors: Any, error: Exception) -> BaseKeyValueError:
         case errors.ConnectionTimeout():
             named = StoreTimeoutError(f"{NAME}: the server did not answer in time.", outcome=outcome)
         case errors.ConnectionError() | OSError():
-            what = "cannot be reached" if never else "hung up"
-            named = StoreConnectionError(f"{NAME}: the server {what}.", outcome=outcome)
+            named = StoreConnectionError.to(f"{NAME}: the server", outcome)
         case _:
             named = StoreProtocolError(f"{NAME}: unexpected {type(error).__name__}.", outcome="unknown")
     return named

@@ -221,6 +221,14 @@ class StoreConnectionError(StoreError, ConnectionError):
 
     retryable = True
 
+    @classmethod
+    def to(cls, server: str, outcome: Outcome) -> Self:
+        """Return the error for a server that was not reached, or hung up after something may have been sent."""
+        said = (
+            "hung up" if outcome == "unknown" else "cannot be reached; see that it runs, and that its address is right"
+        )
+        return cls(f"{server} {said}.", outcome=outcome)
+
 
 class CircuitOpenError(StoreConnectionError):
     """A circuit breaker refuses the call, because too many before it failed."""

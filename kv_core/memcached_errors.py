@@ -29,14 +29,13 @@ def translate(errors: Any, error: Exception, where: str) -> BaseKeyValueError:
     outcome: Outcome = "not_applied" if unsent(error) else "unknown"
     match error:
         case errors.MemcacheUnexpectedCloseError():
-            return StoreConnectionError(f"{where}: the server hung up.", outcome=outcome)
+            return StoreConnectionError.to(f"{where}: the server", outcome)
         case errors.MemcacheServerError():
             return refused(str(error), where)
         case errors.MemcacheClientError() if "authentica" in str(error):
             return StoreAuthenticationError(f"{where}: the server refuses this user, or wants one.")
         case OSError():
-            what = "cannot be reached" if outcome == "not_applied" else "hung up"
-            return StoreConnectionError(f"{where}: the server {what}.", outcome=outcome)
+            return StoreConnectionError.to(f"{where}: the server", outcome)
         case _:
             message = f"{where}: the server answered what this store does not understand ({type(error).__name__})."
             return StoreProtocolError(message, outcome=outcome)

@@ -58,8 +58,7 @@ def translate(errors: Any, error: Exception, store: str) -> BaseKeyValueError:
         case errors.NotPrimaryError():
             return StoreConnectionError(f"{store}: this server is not the primary (any more).", outcome=outcome)
         case errors.ConnectionFailure() | OSError():
-            what = "cannot be reached" if outcome == "not_applied" else "hung up"
-            return StoreConnectionError(f"{store}: the server {what}.", outcome=outcome)
+            return StoreConnectionError.to(f"{store}: the server", outcome)
         case errors.WTimeoutError():
             message = f"{store}: the write was not acknowledged by enough members of the replica set in time."
             return StoreTimeoutError(message, outcome="unknown")

@@ -46,8 +46,7 @@ def translate(errors: Any, error: Exception, store: str) -> BaseKeyValueError:
         case errors.ConnectionError() if isinstance(error.__context__, errors.ReadOnlyError):
             named = StoreConnectionError(f"{store}: the primary that was asked is a replica now.")
         case errors.ConnectionError() | OSError():
-            what = "cannot be reached" if outcome == "not_applied" else "hung up"
-            named = StoreConnectionError(f"{store}: the server {what}.", outcome=outcome)
+            named = StoreConnectionError.to(f"{store}: the server", outcome)
         case errors.OutOfMemoryError():
             named = StoreFullError(f"{store}: the server has reached its maxmemory and evicts nothing.")
         case errors.ReadOnlyError():
