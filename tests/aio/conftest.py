@@ -6,12 +6,14 @@ from uuid import uuid4
 import pytest
 from redis import Redis as Raw
 
+from kv_core.aio._runtime import sleep
 from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.stores.disk import DiskStore
 from kv_core.aio.stores.memory import MemoryStore
 from kv_core.aio.stores.redis import RedisStore
 from kv_core.aio.wrappers._calls import Call, CallWrapper
 from kv_core.aio.wrappers.base import BaseWrapper
+from kv_core.errors import PartialFailureError, StoreConnectionError
 
 DATABASE = 8
 
@@ -83,6 +85,29 @@ class Flaky(CallWrapper):
         return await call(self.key_value)
 
 
+class Halved(CallWrapper):
+    """A store on two servers, of which the one that has the keys in `away` cannot be reached."""
+
+    def __init__(self, key_value: AsyncKeyValue) -> None:
+        self.key_value = key_value
+        self.away: set[str] = set()
+
+    async def _around(self, call: Call):
+        await sleep(0)
+        errors = {key: StoreConnectionError("away") for key in call.keys if key in self.away}
+        if not errors:
+            return await call(self.key_value)
+        if len(errors) == len(call.keys):
+            raise next(iter(errors.values()))
+        there = [number for number, key in enumerate(call.keys) if key not in errors]
+        options = dict(call.options)
+        if isinstance(options.get("ttl"), list):
+            options["ttl"] = [options["ttl"][number] for number in there]
+        arguments = tuple([[argument[number] for number in there] for argument in call.arguments])
+        await Call(call.name, arguments, options)(self.key_value)
+        raise PartialFailureError.of("some are away", errors, call.keys, collection=call.collection)
+
+
 class Marking(BaseWrapper):
     """A user's wrapper, as the documentation shows one: it overrides put alone."""
 
@@ -107,6 +132,12 @@ WRITES = {
 def flaky():
     """The class of a store that fails when it is told to."""
     return Flaky
+
+
+@pytest.fixture
+def halved():
+    """The class of a store whose bulk operations may fail in part."""
+    return Halved
 
 
 @pytest.fixture

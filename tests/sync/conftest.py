@@ -7,6 +7,8 @@ from uuid import uuid4
 import pytest
 from redis import Redis as Raw
 
+from kv_core.errors import PartialFailureError, StoreConnectionError
+from kv_core.sync._runtime import sleep
 from kv_core.sync.protocols import KeyValue
 from kv_core.sync.stores.disk import DiskStore
 from kv_core.sync.stores.memory import MemoryStore
@@ -84,6 +86,29 @@ class Flaky(CallWrapper):
         return call(self.key_value)
 
 
+class Halved(CallWrapper):
+    """A store on two servers, of which the one that has the keys in `away` cannot be reached."""
+
+    def __init__(self, key_value: KeyValue) -> None:
+        self.key_value = key_value
+        self.away: set[str] = set()
+
+    def _around(self, call: Call):
+        sleep(0)
+        errors = {key: StoreConnectionError("away") for key in call.keys if key in self.away}
+        if not errors:
+            return call(self.key_value)
+        if len(errors) == len(call.keys):
+            raise next(iter(errors.values()))
+        there = [number for number, key in enumerate(call.keys) if key not in errors]
+        options = dict(call.options)
+        if isinstance(options.get("ttl"), list):
+            options["ttl"] = [options["ttl"][number] for number in there]
+        arguments = tuple([[argument[number] for number in there] for argument in call.arguments])
+        Call(call.name, arguments, options)(self.key_value)
+        raise PartialFailureError.of("some are away", errors, call.keys, collection=call.collection)
+
+
 class Marking(BaseWrapper):
     """A user's wrapper, as the documentation shows one: it overrides put alone."""
 
@@ -108,6 +133,12 @@ WRITES = {
 def flaky():
     """The class of a store that fails when it is told to."""
     return Flaky
+
+
+@pytest.fixture
+def halved():
+    """The class of a store whose bulk operations may fail in part."""
+    return Halved
 
 
 @pytest.fixture

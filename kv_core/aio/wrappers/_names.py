@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from typing_extensions import override
@@ -13,7 +14,7 @@ from kv_core.aio.wrappers.base import BaseWrapper
 from kv_core.capabilities import SEGMENTS, unsupported
 from kv_core.checks import check_limit
 from kv_core.entry import Revision
-from kv_core.errors import ConfigurationError, InvalidKeyError
+from kv_core.errors import ConfigurationError, InvalidKeyError, PartialFailureError
 from kv_core.ttl import KEEP, KeptTTL, TTLs
 
 Address = tuple[str, str]
@@ -54,11 +55,16 @@ class NameWrapper(BaseWrapper):
         check_key(key)
         return self._name((self._resolve(collection), key))
 
-    def _places(self, keys: Sequence[str], collection: str | None) -> tuple[list[str], str]:
+    @contextmanager
+    def _places(self, keys: Sequence[str], collection: str | None) -> Generator[tuple[list[str], str]]:
+        """Check addresses, give the keys and the collection of where they live, and say by them what failed."""
         check_keys(keys)
         collection = self._resolve(collection)
-        inner = self._name((collection, ""))[0]
-        return [self._name((collection, key))[1] for key in keys], inner
+        names = [self._name((collection, key))[1] for key in keys]
+        try:
+            yield names, self._name((collection, ""))[0]
+        except PartialFailureError as error:
+            raise _translated(error, dict(zip(names, keys, strict=True)), collection) from error
 
     @override
     async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
@@ -67,8 +73,8 @@ class NameWrapper(BaseWrapper):
 
     @override
     async def get_many(self, keys: Sequence[str], *, collection: str | None = None) -> list[dict[str, Any] | None]:
-        keys, collection = self._places(keys, collection)
-        return await self.key_value.get_many(keys, collection=collection)
+        with self._places(keys, collection) as (names, inner):
+            return await self.key_value.get_many(names, collection=inner)
 
     @override
     async def ttl(self, key: str, *, collection: str | None = None) -> tuple[dict[str, Any] | None, float | None]:
@@ -79,8 +85,8 @@ class NameWrapper(BaseWrapper):
     async def ttl_many(
         self, keys: Sequence[str], *, collection: str | None = None
     ) -> list[tuple[dict[str, Any] | None, float | None]]:
-        keys, collection = self._places(keys, collection)
-        return await self.key_value.ttl_many(keys, collection=collection)
+        with self._places(keys, collection) as (names, inner):
+            return await self.key_value.ttl_many(names, collection=inner)
 
     @override
     async def put(
@@ -98,8 +104,8 @@ class NameWrapper(BaseWrapper):
         collection: str | None = None,
         ttl: TTLs = None,
     ) -> None:
-        keys, collection = self._places(keys, collection)
-        await self.key_value.put_many(keys, values, collection=collection, ttl=ttl)
+        with self._places(keys, collection) as (names, inner):
+            await self.key_value.put_many(names, values, collection=inner, ttl=ttl)
 
     @override
     async def delete(self, key: str, *, collection: str | None = None) -> bool:
@@ -108,8 +114,8 @@ class NameWrapper(BaseWrapper):
 
     @override
     async def delete_many(self, keys: Sequence[str], *, collection: str | None = None) -> int:
-        keys, collection = self._places(keys, collection)
-        return await self.key_value.delete_many(keys, collection=collection)
+        with self._places(keys, collection) as (names, inner):
+            return await self.key_value.delete_many(names, collection=inner)
 
     @override
     async def put_if_absent(
@@ -221,6 +227,19 @@ class NameWrapper(BaseWrapper):
     async def destroy(self) -> bool:
         self._require("destroy")
         return any([await self.destroy_collection(collection) for collection in await self.collections()])
+
+
+def _translated(error: PartialFailureError, keys: dict[str, str], collection: str) -> PartialFailureError:
+    """Return the error with the keys as the caller knows them, given by their names in the wrapped store."""
+    translated = PartialFailureError(
+        error.message,
+        failed={keys.get(name, name): one for name, one in error.failed.items()},
+        unknown={keys.get(name, name): one for name, one in error.unknown.items()},
+        succeeded=[keys.get(name, name) for name in error.succeeded],
+        collection=collection,
+    )
+    translated.outcome, translated.retryable = error.outcome, error.retryable
+    return translated
 
 
 def prefixed(wrapper: str, prefix: str, separator: str) -> str:

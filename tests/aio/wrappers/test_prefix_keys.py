@@ -8,9 +8,11 @@ from kv_core.address import escape
 from kv_core.aio.stores.memory import MemoryStore
 from kv_core.aio.testing import StoreContract
 from kv_core.aio.wrappers._names import NameWrapper
+from kv_core.aio.wrappers.prefix_collections import PrefixCollectionsWrapper
 from kv_core.aio.wrappers.prefix_keys import PrefixKeysWrapper
+from kv_core.aio.wrappers.single_collection import SingleCollectionWrapper
 from kv_core.capabilities import ALL, SEGMENTS, capabilities
-from kv_core.errors import ConfigurationError, UnsupportedOperationError
+from kv_core.errors import ConfigurationError, PartialFailureError, UnsupportedOperationError
 
 
 class TestPrefixKeysWrapper(StoreContract):
@@ -104,3 +106,25 @@ async def test_a_name_wrapper_without_a_way_back_does_not_list():
     assert capabilities(store) == ALL - SEGMENTS["Enumerate"] - SEGMENTS["Destroy"]
     with pytest.raises(UnsupportedOperationError):
         await store.destroy()
+
+
+@pytest.mark.faults(87)
+@pytest.mark.parametrize("wrap", [PrefixKeysWrapper, PrefixCollectionsWrapper, SingleCollectionWrapper])
+async def test_a_bulk_that_failed_in_part_names_the_callers_keys(halved, wrap):
+    """The error tells which of the caller's keys failed, and not by which names the wrapped store knows them."""
+    halves = halved(MemoryStore())
+    store = wrap(halves, "p")
+    halves.away = {store._name(("users", "p:a"))[1]}
+
+    for call in (
+        lambda keys: store.put_many(keys, [{}, {}, {}], collection="users"),
+        lambda keys: store.get_many(keys, collection="users"),
+        lambda keys: store.ttl_many(keys, collection="users"),
+        lambda keys: store.delete_many(keys, collection="users"),
+    ):
+        with pytest.raises(PartialFailureError) as caught:
+            await call(["a", "p:a", "b"])
+        assert list(caught.value.failed) == ["p:a"]
+        assert caught.value.succeeded == ("a", "b")
+        assert caught.value.collection == "users"
+        assert (caught.value.outcome, caught.value.retryable) == ("unknown", True)
