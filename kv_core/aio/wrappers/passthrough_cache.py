@@ -16,7 +16,7 @@ from kv_core.aio.wrappers._calls import Call, CallWrapper, T
 from kv_core.aio.wrappers.base import close_all
 from kv_core.capabilities import capabilities
 from kv_core.checks import positive
-from kv_core.errors import BaseKeyValueError
+from kv_core.errors import BaseKeyValueError, PartialFailureError
 from kv_core.overlaps import Address, Overlaps
 from kv_core.spellings import also
 
@@ -179,7 +179,10 @@ class PassthroughCacheWrapper(CallWrapper, whole=True):
             return await call(self.key_value)
         self._overlaps.enter(addresses, writing=True)
         try:
-            await self._remove(addresses)
+            try:
+                await self._remove(addresses)
+            except BaseKeyValueError as error:
+                raise _not_made(error) from error.__cause__
             try:
                 return await call(self.key_value)
             finally:
@@ -219,7 +222,10 @@ class PassthroughCacheWrapper(CallWrapper, whole=True):
         removed = False
         try:
             if call.name in capabilities(self.cache):
-                await call(self.cache)
+                try:
+                    await call(self.cache)
+                except BaseKeyValueError as error:
+                    raise _not_made(error) from error.__cause__
             try:
                 return await call(self.key_value)
             finally:
@@ -237,3 +243,11 @@ class PassthroughCacheWrapper(CallWrapper, whole=True):
             _logger.warning("Cached copies cannot be destroyed, and are not read any more: %s", type(error).__name__)
             return False
         return True
+
+
+def _not_made(error: BaseKeyValueError) -> BaseKeyValueError:
+    """Return the cache's error as that of a write which was not made, whatever became of the cached copies."""
+    if isinstance(error, PartialFailureError):
+        error = next(iter([*error.failed.values(), *error.unknown.values()]), error)
+    error.outcome = "not_applied"
+    return error

@@ -13,7 +13,7 @@ from kv_core import codec
 from kv_core.address import check_key, check_keys
 from kv_core.capabilities import capabilities
 from kv_core.checks import positive
-from kv_core.errors import BaseKeyValueError
+from kv_core.errors import BaseKeyValueError, PartialFailureError
 from kv_core.overlaps import Address, Overlaps
 from kv_core.spellings import also
 from kv_core.sync._runtime import SingleFlight
@@ -178,7 +178,10 @@ class PassthroughCacheWrapper(CallWrapper, whole=True):
             return call(self.key_value)
         self._overlaps.enter(addresses, writing=True)
         try:
-            self._remove(addresses)
+            try:
+                self._remove(addresses)
+            except BaseKeyValueError as error:
+                raise _not_made(error) from error.__cause__
             try:
                 return call(self.key_value)
             finally:
@@ -218,7 +221,10 @@ class PassthroughCacheWrapper(CallWrapper, whole=True):
         removed = False
         try:
             if call.name in capabilities(self.cache):
-                call(self.cache)
+                try:
+                    call(self.cache)
+                except BaseKeyValueError as error:
+                    raise _not_made(error) from error.__cause__
             try:
                 return call(self.key_value)
             finally:
@@ -236,3 +242,11 @@ class PassthroughCacheWrapper(CallWrapper, whole=True):
             _logger.warning("Cached copies cannot be destroyed, and are not read any more: %s", type(error).__name__)
             return False
         return True
+
+
+def _not_made(error: BaseKeyValueError) -> BaseKeyValueError:
+    """Return the cache's error as that of a write which was not made, whatever became of the cached copies."""
+    if isinstance(error, PartialFailureError):
+        error = next(iter([*error.failed.values(), *error.unknown.values()]), error)
+    error.outcome = "not_applied"
+    return error

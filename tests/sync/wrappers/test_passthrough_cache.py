@@ -318,6 +318,32 @@ def test_a_write_needs_the_cache(store, slow, fast):
     assert slow.get("key") == store.get("key") == {"n": 1}
 
 
+@pytest.mark.faults(87)
+def test_what_the_cache_does_in_part_is_not_what_the_write_did(slow, halved):
+    """Where some copies cannot be removed, nothing is written, and the error says that of every key."""
+    fast = halved(MemoryStore())
+    store = PassthroughCacheWrapper(slow, fast)
+    fast.away = {"b"}
+
+    with pytest.raises(StoreConnectionError, match="away") as caught:
+        store.put_many(["a", "b"], [{}, {}])
+
+    assert caught.value.outcome == "not_applied"
+    assert slow.get_many(["a", "b"]) == [None, None]
+
+
+def test_a_write_that_the_cache_held_up_was_not_made(store, slow, fast):
+    """The cache may have lost the copy when it gave no answer; the store was not asked."""
+    fast.down(StoreTimeoutError("late", outcome="unknown"))
+
+    for call in (lambda: store.put_if_absent("key", {}), store.destroy):
+        with pytest.raises(StoreTimeoutError) as caught:
+            call()
+        assert caught.value.outcome == "not_applied"
+        fast.error = StoreTimeoutError("late", outcome="unknown")
+    assert slow.calls == []
+
+
 def test_a_write_after_which_the_cache_fails(store, slow, fast, caplog):
     """A copy that may have come during the write and cannot be removed is not read, until it can be."""
     store.put("key", {"n": 1})
