@@ -12,7 +12,13 @@ from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.wrappers._calls import Call, CallWrapper, T
 from kv_core.aio.wrappers.base import close_all
 from kv_core.capabilities import capabilities
-from kv_core.errors import BaseKeyValueError, ConfigurationError, StoreConnectionError, StoreTimeoutError
+from kv_core.errors import (
+    BaseKeyValueError,
+    ConfigurationError,
+    PartialFailureError,
+    StoreConnectionError,
+    StoreTimeoutError,
+)
 from kv_core.options import error_types
 from kv_core.overlaps import Address, Ahead, Overlaps
 from kv_core.spellings import also
@@ -93,6 +99,20 @@ class FallbackWrapper(CallWrapper):
             return await call(self.key_value)
         except self.fallback_on as error:
             return await self._read_copy(call, error)
+        except PartialFailureError as error:
+            return cast("T", await self._read_apart(call, error))
+
+    async def _read_apart(self, call: Call[Any], error: PartialFailureError) -> list[Any]:
+        """Read copies of the keys whose server is down, and the others from the primary again."""
+        errors = {**error.failed, **error.unknown}
+        lost = [key for key in call.keys if key in errors]
+        if not lost or not all(isinstance(one, self.fallback_on) for one in errors.values()):
+            raise error
+        copied: list[Any] = await self._read_copy(Call(call.name, (lost,), call.options), error)
+        there = [key for key in call.keys if key not in errors]
+        asked: list[Any] = await self._read(Call(call.name, (there,), call.options)) if there else []
+        copies, found = iter(copied), iter(asked)
+        return [next(copies if key in errors else found) for key in call.keys]
 
     async def _read_copy(self, call: Call[T], error: Exception) -> T:
         addresses = self._addresses(call)
@@ -134,13 +154,20 @@ class FallbackWrapper(CallWrapper):
                 result = await call(self.key_value)
             except self.fallback_on as error:
                 return cast("T", await self._write_ahead(call, addresses, removed, error))
+            except PartialFailureError as error:
+                await self._caught_up(_succeeded(error, addresses))
+                raise
             if len(behind) < len(addresses):
-                self._ahead.remove(addresses)
-                await self._forget(addresses)
+                await self._caught_up(addresses)
             await self._copy(call, addresses, result)
             return result
         finally:
             await self._leave(addresses)
+
+    async def _caught_up(self, addresses: Sequence[Address]) -> None:
+        """Note that the primary has these as they were written last, whatever the fallback has."""
+        self._ahead.remove(addresses)
+        await self._forget(addresses)
 
     async def _leave(self, addresses: Sequence[Address]) -> None:
         purge = self._overlaps.leave(addresses, writing=True)
@@ -197,6 +224,8 @@ class FallbackWrapper(CallWrapper):
         try:
             result = await _placed(call, addresses)(self.fallback)
         except BaseKeyValueError as second:
+            if isinstance(second, PartialFailureError):
+                self._ahead.add(_succeeded(second, addresses))
             if not (isinstance(error, BaseKeyValueError) and error.outcome == "not_applied"):
                 second.outcome = "unknown"
             raise
@@ -243,6 +272,10 @@ class FallbackWrapper(CallWrapper):
 def _placed(call: Call[T], addresses: Sequence[Address]) -> Call[T]:
     """Return a call that names its collection: stores may have different default ones."""
     return Call(call.name, call.arguments, {**call.options, "collection": addresses[0][0]})
+
+
+def _succeeded(error: PartialFailureError, addresses: Sequence[Address]) -> list[Address]:
+    return [address for address in addresses if address[1] in error.succeeded]
 
 
 def _without(call: Call[Any], found: Any, keys: set[str]) -> Any:

@@ -10,7 +10,13 @@ from typing import Any, Final, Literal, cast
 from typing_extensions import override
 
 from kv_core.capabilities import capabilities
-from kv_core.errors import BaseKeyValueError, ConfigurationError, StoreConnectionError, StoreTimeoutError
+from kv_core.errors import (
+    BaseKeyValueError,
+    ConfigurationError,
+    PartialFailureError,
+    StoreConnectionError,
+    StoreTimeoutError,
+)
 from kv_core.options import error_types
 from kv_core.overlaps import Address, Ahead, Overlaps
 from kv_core.spellings import also
@@ -94,6 +100,20 @@ class FallbackWrapper(CallWrapper):
             return call(self.key_value)
         except self.fallback_on as error:
             return self._read_copy(call, error)
+        except PartialFailureError as error:
+            return cast("T", self._read_apart(call, error))
+
+    def _read_apart(self, call: Call[Any], error: PartialFailureError) -> list[Any]:
+        """Read copies of the keys whose server is down, and the others from the primary again."""
+        errors = {**error.failed, **error.unknown}
+        lost = [key for key in call.keys if key in errors]
+        if not lost or not all(isinstance(one, self.fallback_on) for one in errors.values()):
+            raise error
+        copied: list[Any] = self._read_copy(Call(call.name, (lost,), call.options), error)
+        there = [key for key in call.keys if key not in errors]
+        asked: list[Any] = self._read(Call(call.name, (there,), call.options)) if there else []
+        copies, found = iter(copied), iter(asked)
+        return [next(copies if key in errors else found) for key in call.keys]
 
     def _read_copy(self, call: Call[T], error: Exception) -> T:
         addresses = self._addresses(call)
@@ -135,13 +155,20 @@ class FallbackWrapper(CallWrapper):
                 result = call(self.key_value)
             except self.fallback_on as error:
                 return cast("T", self._write_ahead(call, addresses, removed, error))
+            except PartialFailureError as error:
+                self._caught_up(_succeeded(error, addresses))
+                raise
             if len(behind) < len(addresses):
-                self._ahead.remove(addresses)
-                self._forget(addresses)
+                self._caught_up(addresses)
             self._copy(call, addresses, result)
             return result
         finally:
             self._leave(addresses)
+
+    def _caught_up(self, addresses: Sequence[Address]) -> None:
+        """Note that the primary has these as they were written last, whatever the fallback has."""
+        self._ahead.remove(addresses)
+        self._forget(addresses)
 
     def _leave(self, addresses: Sequence[Address]) -> None:
         purge = self._overlaps.leave(addresses, writing=True)
@@ -196,6 +223,8 @@ class FallbackWrapper(CallWrapper):
         try:
             result = _placed(call, addresses)(self.fallback)
         except BaseKeyValueError as second:
+            if isinstance(second, PartialFailureError):
+                self._ahead.add(_succeeded(second, addresses))
             if not (isinstance(error, BaseKeyValueError) and error.outcome == "not_applied"):
                 second.outcome = "unknown"
             raise
@@ -242,6 +271,10 @@ class FallbackWrapper(CallWrapper):
 def _placed(call: Call[T], addresses: Sequence[Address]) -> Call[T]:
     """Return a call that names its collection: stores may have different default ones."""
     return Call(call.name, call.arguments, {**call.options, "collection": addresses[0][0]})
+
+
+def _succeeded(error: PartialFailureError, addresses: Sequence[Address]) -> list[Address]:
+    return [address for address in addresses if address[1] in error.succeeded]
 
 
 def _without(call: Call[Any], found: Any, keys: set[str]) -> Any:

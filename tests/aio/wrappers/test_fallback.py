@@ -20,6 +20,7 @@ from kv_core.errors import (
     CorruptEntryError,
     DecryptionError,
     InvalidTTLError,
+    PartialFailureError,
     SerializationError,
     StoreAuthenticationError,
     StoreClosedError,
@@ -133,6 +134,35 @@ async def test_for_caches_an_outage_may_be_a_miss(primary, second):
     assert await store.get("none") is None
     assert await store.get_many(["copy", "none"]) == [{}, None]
     assert await store.ttl("none") == (None, None)
+
+
+async def test_a_bulk_read_that_failed_in_part(backend, second, halved):
+    """Copies stand in for the keys whose server is down, and the primary answers for the others."""
+    primary = halved(backend())
+    store = FallbackWrapper(primary, second)
+    await store.put_many(["a", "b"], [{"n": 1}, {"n": 2}])
+    await primary.key_value.put_many(["a", "c"], [{"n": 3}, {"n": 4}])
+    primary.away = {"b"}
+
+    assert await store.get_many(["b", "a", "c", "b"]) == [{"n": 2}, {"n": 3}, {"n": 4}, {"n": 2}]
+    assert await store.ttl_many(["a", "b"]) == [({"n": 3}, None), ({"n": 2}, None)]
+    primary.away = {"b", "c"}
+    with pytest.raises(PartialFailureError):
+        await store.get_many(["a", "b", "c"])
+    cache = FallbackWrapper(primary, second, on_miss="miss")
+    assert await cache.get_many(["a", "b", "c"]) == [{"n": 3}, {"n": 2}, None]
+
+
+async def test_a_bulk_read_that_failed_in_part_for_another_reason(backend, second, flaky):
+    """Nothing falls back unless every failure is an outage."""
+    reasons = {"a": StoreConnectionError("down"), "b": CorruptEntryError("corrupt")}
+    primary = flaky(backend(), PartialFailureError("some", failed=reasons), PartialFailureError("some"))
+    store = FallbackWrapper(primary, second, on_miss="miss")
+
+    for _ in range(2):
+        with pytest.raises(PartialFailureError):
+            await store.get_many(["a", "b", "c"])
+    assert second.calls == []
 
 
 async def test_the_primarys_error_is_the_one_that_counts(store, primary, second):
@@ -376,6 +406,37 @@ async def test_a_failed_write_keeps_what_the_fallback_took(cache, primary, secon
 
     second.up()
     assert await cache.get("key") == {"n": 1}
+
+
+async def test_what_the_fallback_took_in_part_is_not_forgotten(primary, halved):
+    """Of a bulk write that the fallback alone took in part, what it says was done is read from then on."""
+    second = halved(MemoryStore())
+    cache = FallbackWrapper(primary, second, write_to_fallback=True)
+    await cache.put_many(["a", "b"], [{"n": 1}, {"n": 1}])
+    primary.down()
+    second.away = {"b"}
+    with pytest.raises(PartialFailureError) as caught:
+        await cache.put_many(["a", "b"], [{"n": 2}, {"n": 2}])
+    primary.up()
+
+    assert caught.value.succeeded == ("a",)
+    assert await cache.get_many(["a", "b"]) == [{"n": 2}, {"n": 1}]
+
+
+async def test_what_the_primary_took_in_part_is_newer_than_what_the_fallback_took(backend, second, halved):
+    """Of a bulk write that the primary took in part, what it says was done is read from then on."""
+    halves = halved(backend())
+    primary = Switch(halves)
+    cache = FallbackWrapper(primary, second, write_to_fallback=True)
+    primary.down()
+    await cache.put_many(["a", "b"], [{"n": 1}, {"n": 1}])
+    primary.up()
+    halves.away = {"b"}
+    with pytest.raises(PartialFailureError) as caught:
+        await cache.put_many(["a", "b"], [{"n": 2}, {"n": 2}])
+
+    assert caught.value.succeeded == ("a",)
+    assert await cache.get_many(["a", "b"]) == [{"n": 2}, {"n": 1}]
 
 
 async def test_what_the_fallback_takes_is_bounded(cache, primary):
