@@ -12,19 +12,44 @@ from kv_core.aio.wrappers._calls import Call, CallWrapper, T
 from kv_core.breaker import Breaker, State
 from kv_core.checks import positive, whole
 from kv_core.deadline import DEADLINE
-from kv_core.errors import CircuitOpenError, PartialFailureError, StoreConnectionError, StoreTimeoutError
+from kv_core.errors import (
+    BatchLengthError,
+    CircuitOpenError,
+    ConfigurationError,
+    CounterOverflowError,
+    EntryTooLargeError,
+    EntryTooSmallError,
+    InvalidKeyError,
+    InvalidRevisionError,
+    InvalidTTLError,
+    MissingDependencyError,
+    NotACounterError,
+    PartialFailureError,
+    SerializationError,
+    StoreClosedError,
+    StoreConnectionError,
+    StoreTimeoutError,
+    UnsupportedOperationError,
+)
 from kv_core.spellings import also
 from kv_core.ttl import SYSTEM_CLOCK, Clock
 
 _FAILURES: Final = (StoreConnectionError, StoreTimeoutError)
+_REFUSALS: Final = (
+    *(InvalidKeyError, InvalidTTLError, InvalidRevisionError, BatchLengthError, SerializationError),
+    *(EntryTooLargeError, EntryTooSmallError, NotACounterError, CounterOverflowError),
+    *(UnsupportedOperationError, ConfigurationError, MissingDependencyError, StoreClosedError),
+)
+"""What may be raised before the backend was asked."""
 _TICK: Final = 0.001  # seconds by which a timer may be early
 
 
 class CircuitBreakerWrapper(CallWrapper):
     """After some failures in a row refuse calls at once, then let one probe through.
 
-    A failure is a `StoreConnectionError` or a `StoreTimeoutError`, or that a deadline from further out ended the call;
-    every other error shows that the backend answers.
+    A failure is a `StoreConnectionError` or a `StoreTimeoutError`, or that a deadline from further out ended the call.
+    A call that was refused before the backend was asked (a key that is no text, a value that cannot be kept) tells
+    nothing, nor does a bulk operation without keys; every other error shows that the backend answers.
     """
 
     @also(store="key_value")
@@ -66,13 +91,19 @@ class CircuitBreakerWrapper(CallWrapper):
             raise CircuitOpenError(message, collection=call.collection)
         try:
             result = await call(self.key_value)
+        except _REFUSALS:
+            self._breaker.leave(era)
+            raise
         except Exception as error:
             (self._breaker.fail if _is_failure(error) else self._breaker.succeed)(era)
             raise
         except BaseException:
             (self._breaker.fail if _too_late() else self._breaker.leave)(era)
             raise
-        self._breaker.succeed(era)
+        if call.operation.bulk and not call.keys:  # nobody was asked
+            self._breaker.leave(era)
+        else:
+            self._breaker.succeed(era)
         return result
 
 

@@ -11,6 +11,7 @@ from kv_core.aio.wrappers.circuit_breaker import CircuitBreakerWrapper
 from kv_core.aio.wrappers.retry import RetryWrapper
 from kv_core.aio.wrappers.timeout import TimeoutWrapper
 from kv_core.errors import (
+    BaseKeyValueError,
     CircuitOpenError,
     ConfigurationError,
     CorruptEntryError,
@@ -147,6 +148,60 @@ async def test_other_errors_show_that_the_store_answers(store, inside, error):
     inside.error = StoreTimeoutError("late")
     await fail(store, 2)
     assert store.state == "closed"
+
+
+REFUSED = [
+    lambda store: store.get(1),
+    lambda store: store.put("key", {"n": float("nan")}),
+    lambda store: store.put("key", {}, ttl=0),
+    lambda store: store.put_many(["key"], []),
+    lambda store: store.put_if_unchanged("key", {}, "no revision"),
+    lambda store: store.increment("key", 1.5),
+    lambda store: store.increment("key", 2**63),
+    lambda store: store.get("key", collection=""),
+    lambda store: store.keys(limit=-1),
+]
+
+
+@pytest.mark.parametrize("call", REFUSED)
+async def test_what_is_refused_before_the_store_is_asked_tells_nothing(store, inside, clock, call):
+    """It ends no row of failures, and is no probe that closes the breaker."""
+    inside.error = StoreConnectionError("down")
+    await fail(store, 2)
+    inside.error = None
+    with pytest.raises(BaseKeyValueError):
+        await call(store)
+    inside.error = StoreConnectionError("down")
+    await fail(store, 1)
+    assert store.state == "open"
+
+    await clock.advance(10)
+    inside.error = None
+    with pytest.raises(BaseKeyValueError):
+        await call(store)
+    assert store.state == "half-open"
+    await store.get("key")
+    assert store.state == "closed"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store: store.get_many([]),
+        lambda store: store.ttl_many([]),
+        lambda store: store.put_many([], []),
+        lambda store: store.delete_many([]),
+    ],
+)
+async def test_a_bulk_without_keys_tells_nothing(store, inside, clock, call):
+    """No store is asked for it, so it shows nothing of the backend."""
+    inside.error = StoreConnectionError("down")
+    await fail(store, 3)
+    await clock.advance(10)
+    inside.error = None
+
+    await call(store)
+    assert store.state == "half-open"
 
 
 async def test_a_bulk_that_failed_altogether_is_a_failure(store, inside):
