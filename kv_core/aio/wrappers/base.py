@@ -317,8 +317,8 @@ class _Bulk:
         self.unknown: dict[str, BaseKeyValueError] = {}
 
     def fail(self, key: str, error: BaseKeyValueError) -> None:
-        if isinstance(error, UnsupportedOperationError):  # that is said of the stack, not of a key
-            raise error
+        if isinstance(error, UnsupportedOperationError) and not (self.succeeded or self.unknown):
+            raise error  # that is said of the stack, not of a key
         (self.unknown if error.outcome == "unknown" else self.failed)[key] = error
 
     def finish(self) -> None:

@@ -11,6 +11,7 @@ from kv_core.errors import (
     BatchLengthError,
     InvalidKeyError,
     PartialFailureError,
+    ReadOnlyError,
     StoreConnectionError,
     UnsupportedOperationError,
 )
@@ -171,6 +172,27 @@ async def test_bulk_through_single_operations_says_which_failed():
     assert caught.value.outcome == "unknown"
     assert caught.value.retryable
     assert await stack.get_many(["a", "b"]) == [{}, {}]
+
+
+async def test_a_refusal_does_not_hide_what_was_done_before_it():
+    """A bulk operation that is refused at a later key names the keys that were done."""
+
+    class Guard(Plain):
+        async def put(self, key, value, *, collection=None, ttl=None):
+            if key == "guarded":
+                raise ReadOnlyError("guarded")
+            await self.key_value.put(key, value, collection=collection, ttl=ttl)
+
+    stack = Guard(MemoryStore())
+
+    with pytest.raises(PartialFailureError) as caught:
+        await stack.put_many(["a", "guarded", "b"], [{}] * 3)
+    assert caught.value.succeeded == ("a", "b")
+    assert set(caught.value.failed) == {"guarded"}
+    assert caught.value.outcome == "unknown"
+    with pytest.raises(ReadOnlyError):
+        await stack.put_many(["guarded", "c"], [{}] * 2)
+    assert await stack.get("c") is None
 
 
 async def test_bulk_through_single_operations_checks_first(marking):

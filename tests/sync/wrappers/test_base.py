@@ -8,6 +8,7 @@ from kv_core.errors import (
     BatchLengthError,
     InvalidKeyError,
     PartialFailureError,
+    ReadOnlyError,
     StoreConnectionError,
     UnsupportedOperationError,
 )
@@ -172,6 +173,27 @@ def test_bulk_through_single_operations_says_which_failed():
     assert caught.value.outcome == "unknown"
     assert caught.value.retryable
     assert stack.get_many(["a", "b"]) == [{}, {}]
+
+
+def test_a_refusal_does_not_hide_what_was_done_before_it():
+    """A bulk operation that is refused at a later key names the keys that were done."""
+
+    class Guard(Plain):
+        def put(self, key, value, *, collection=None, ttl=None):
+            if key == "guarded":
+                raise ReadOnlyError("guarded")
+            self.key_value.put(key, value, collection=collection, ttl=ttl)
+
+    stack = Guard(MemoryStore())
+
+    with pytest.raises(PartialFailureError) as caught:
+        stack.put_many(["a", "guarded", "b"], [{}] * 3)
+    assert caught.value.succeeded == ("a", "b")
+    assert set(caught.value.failed) == {"guarded"}
+    assert caught.value.outcome == "unknown"
+    with pytest.raises(ReadOnlyError):
+        stack.put_many(["guarded", "c"], [{}] * 2)
+    assert stack.get("c") is None
 
 
 def test_bulk_through_single_operations_checks_first(marking):
