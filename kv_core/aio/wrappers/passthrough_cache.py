@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any, Final
 
 from typing_extensions import override
@@ -138,11 +139,15 @@ class PassthroughCacheWrapper(CallWrapper, whole=True):
         keys = [key for _, key in addresses]
         self._overlaps.enter(addresses, writing=False)
         try:
+            start = monotonic()
             found = await self.key_value.ttl_many(keys, collection=collection)
+            took = monotonic() - start
             copies: dict[str, tuple[dict[str, Any], float]] = {}
             for address, (value, seconds) in zip(addresses, found, strict=True):
-                ttl = self.missing_ttl if value is None else min(seconds or self.maximum_ttl, self.maximum_ttl)
-                if ttl is not None and self._overlaps.alone(address):
+                ttl = self.missing_ttl if value is None else self.maximum_ttl
+                if seconds is not None and ttl is not None:
+                    ttl = min(seconds - took, ttl)  # as it may be by now
+                if ttl is not None and ttl > 0 and self._overlaps.alone(address):
                     copies[address[1]] = (_ABSENT if value is None else {"value": value}), ttl
             if copies:
                 await self._keep(collection, copies)

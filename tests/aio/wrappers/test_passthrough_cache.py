@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from kv_core.aio._runtime import gather
+from kv_core.aio._runtime import gather, sleep
 from kv_core.aio.stores.memory import MemoryStore
 from kv_core.aio.testing import StoreContract, ToldClock
 from kv_core.aio.wrappers._calls import Call, CallWrapper
@@ -122,6 +122,22 @@ async def test_a_copy_ends_no_later_than_its_entry(clock):
     assert await store.get_many(["short", "long", "endless"]) == [{"n": 2}, {"n": 1}, {"n": 1}]
     await clock.advance(5)
     assert await store.get_many(["short", "long", "endless"]) == [{"n": 2}] * 3
+
+
+async def test_a_copy_ends_no_later_than_its_entry_however_long_the_load_took(clock):
+    """The time that the store's answer took is taken off; what may have ended meanwhile is not copied."""
+    slow, fast = Switch(MemoryStore(_clock=clock)), MemoryStore()
+    store = PassthroughCacheWrapper(slow, fast)
+
+    async def wait():
+        await sleep(0.2)
+
+    slow.after = {"ttl_many": wait}
+    await slow.put_many(["long", "short"], [{}, {}], ttl=[60, 0.1])
+
+    assert await store.get_many(["long", "short"]) == [{}, {}]
+    assert (await fast.ttl("long"))[1] <= 59.81
+    assert await fast.get("short") is None
 
 
 @pytest.mark.faults(85)

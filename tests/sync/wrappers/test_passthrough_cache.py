@@ -12,7 +12,7 @@ from kv_core.errors import (
     StoreConnectionError,
     StoreTimeoutError,
 )
-from kv_core.sync._runtime import gather
+from kv_core.sync._runtime import gather, sleep
 from kv_core.sync.stores.memory import MemoryStore
 from kv_core.sync.testing import StoreContract, ToldClock
 from kv_core.sync.wrappers._calls import Call, CallWrapper
@@ -123,6 +123,22 @@ def test_a_copy_ends_no_later_than_its_entry(clock):
     assert store.get_many(["short", "long", "endless"]) == [{"n": 2}, {"n": 1}, {"n": 1}]
     clock.advance(5)
     assert store.get_many(["short", "long", "endless"]) == [{"n": 2}] * 3
+
+
+def test_a_copy_ends_no_later_than_its_entry_however_long_the_load_took(clock):
+    """The time that the store's answer took is taken off; what may have ended meanwhile is not copied."""
+    slow, fast = Switch(MemoryStore(_clock=clock)), MemoryStore()
+    store = PassthroughCacheWrapper(slow, fast)
+
+    def wait():
+        sleep(0.2)
+
+    slow.after = {"ttl_many": wait}
+    slow.put_many(["long", "short"], [{}, {}], ttl=[60, 0.1])
+
+    assert store.get_many(["long", "short"]) == [{}, {}]
+    assert (fast.ttl("long"))[1] <= 59.81
+    assert fast.get("short") is None
 
 
 @pytest.mark.faults(85)
