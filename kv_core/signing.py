@@ -29,8 +29,10 @@ class Signer:
             purpose: What the signatures are for; those of one purpose are worth nothing for another.
 
         Raises:
-            ConfigurationError: There is no secret, or one is empty.
+            ConfigurationError: There is no secret, one is empty, or they are not in a list.
         """
+        if isinstance(secrets, str | bytes):
+            raise ConfigurationError(f"Signing {purpose} takes a list of secrets; put the one secret in a list.")
         if not secrets or not all(secrets):
             raise ConfigurationError(f"Signing {purpose} needs at least one secret, and none may be empty.")
         keys = [

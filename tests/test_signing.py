@@ -70,8 +70,8 @@ def test_an_error_shows_the_place_only():
     assert "s3cret" not in repr(signer)
 
 
-@pytest.mark.parametrize("secrets", [[], [""], ["a", ""], [b""], None])
+@pytest.mark.parametrize("secrets", [[], [""], ["a", ""], [b""], None, "s3cret", b"s3cret"])
 def test_secrets_are_not_empty(secrets):
-    """Without a secret, or with an empty one, nothing is signed."""
+    """Without a secret, or with an empty one, nothing is signed; nor with one whose letters would be the secrets."""
     with pytest.raises(ConfigurationError, match="secret"):
         Signer(secrets, purpose="tests")
