@@ -40,11 +40,14 @@ def coerce(value: Any, annotation: Any) -> Any:
     """Return *value* as a constructor wants it: text, which URLs and the environment give, becomes a number or a bool.
 
     Raises:
-        ValueError: The text cannot be read as what the annotation asks for.
+        ValueError: The text cannot be read as what the annotation asks for, or something else than true or false is
+            given for a bool, which any object would pass for.
     """
-    if not isinstance(value, str):
-        return value
     wanted = _members(annotation)
+    if not isinstance(value, str):
+        if bool in wanted and type(value) not in wanted:
+            raise ValueError(f"wants {_names(wanted)}, not {type(value).__name__}")
+        return value
     if str in wanted or not wanted & {int, float, bool}:
         return value
     text = value.strip()
@@ -58,8 +61,11 @@ def coerce(value: Any, annotation: Any) -> Any:
                 return kind(text)
             except ValueError:
                 continue
-    names = " or ".join(sorted(kind.__name__ for kind in wanted if kind is not types.NoneType))
-    raise ValueError(f"wants {names}, and this text is not one")
+    raise ValueError(f"wants {_names(wanted)}, and this text is not one")
+
+
+def _names(kinds: set[Any]) -> str:
+    return " or ".join(sorted(kind.__name__ for kind in kinds if kind is not types.NoneType))
 
 
 def takes_store(annotation: Any) -> bool:
@@ -79,19 +85,27 @@ def from_environment(value: Any) -> Any:
     """Return *value* with every `"env:NAME"` in it, lists and dicts included, replaced by that variable.
 
     Raises:
-        LookupError: A variable is not set; the text is its name.
+        LookupError: Variables are not set; its arguments are their names.
     """
+    unset: dict[str, None] = {}
+    found = _replaced(value, unset)
+    if unset:
+        raise LookupError(*unset)
+    return found
+
+
+def _replaced(value: Any, unset: dict[str, None]) -> Any:
     if isinstance(value, str):
         if not value.startswith("env:"):
             return value
         name = value.removeprefix("env:")
         if name not in os.environ:
-            raise LookupError(name)
-        return os.environ[name]
+            unset[name] = None
+        return os.environ.get(name)
     if is_mapping(value):
-        return {key: from_environment(item) for key, item in value.items()}
+        return {key: _replaced(item, unset) for key, item in value.items()}
     if is_list(value):
-        return [from_environment(item) for item in value]
+        return [_replaced(item, unset) for item in value]
     return value
 
 

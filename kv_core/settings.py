@@ -95,8 +95,12 @@ class _Reader:
         if not is_mapping(self._settings):
             message = f"{self._setting} is a mapping of aliases to stacks, not {type(self._settings).__name__}."
             raise ConfigurationError(message)
-        for alias in self._settings:
-            self._alias(alias, self._setting)
+        aliases: list[Any] = list(self._settings)
+        for alias in aliases:
+            if isinstance(alias, str):
+                self._alias(alias, self._setting)
+            else:
+                self._problem(self._setting, f"an alias is text, not {type(alias).__name__}.")
         if self._problems:
             raise ConfigurationError(problems=self._problems)
         return {alias: spec for alias, spec in self._specs.items() if spec is not None}
@@ -111,7 +115,8 @@ class _Reader:
             self._problem(path, f"the stacks {' → '.join([*self._reading, alias])} refer to each other in a circle.")
             return None
         if alias not in self._settings:
-            others = [str(other) for other in self._settings if other not in self._reading]
+            known: list[Any] = list(self._settings)
+            others = [other for other in known if isinstance(other, str) and other not in self._reading]
             self._problem(path, f"there is no stack {alias!r}.", did_you_mean(alias, others))
             return None
         if alias not in self._specs:
@@ -127,6 +132,8 @@ class _Reader:
             self._problem(path, f"a stack is a URL or a mapping, not {type(given).__name__}.")
             return None
         described = {str(key).upper(): item for key, item in given.items()}
+        if len(described) < len(given):
+            self._problem(path, "a key is there twice, in capital and in small letters.")
         for key in described.keys() - set(_KEYS):
             self._problem(f"{path}[{key!r}]", "this key is not known.", did_you_mean(key, _KEYS))
         before = len(self._problems)
@@ -134,11 +141,10 @@ class _Reader:
         store = self._store(location, described, path)
         eager = self._eager(described.get("EAGER", False), f"{path}['EAGER']")
         parts = self._wrappers(described.get("WRAPPERS", ()), f"{path}['WRAPPERS']")
+        self._try_out(store, parts, path)
         if store is None or len(self._problems) > before:
             return None
-        spec = StackSpec(alias, redact(location), store, tuple(parts), eager)
-        self._try_out(spec, path)
-        return spec
+        return StackSpec(alias, redact(location), store, tuple(parts.values()), eager)
 
     def _eager(self, given: Any, path: str) -> bool:
         try:
@@ -153,8 +159,8 @@ class _Reader:
         try:
             return from_environment(given)
         except LookupError as error:
-            name = str(error.args[0])
-            self._problem(path, f"the environment variable {name} is not set.", f"Set it, or change {path}.")
+            for name in error.args:
+                self._problem(path, f"the environment variable {name} is not set.", f"Set it, or change {path}.")
             return None
 
     def _store(self, location: Any, described: dict[str, Any], path: str) -> Part | StackSpec | None:
@@ -184,6 +190,7 @@ class _Reader:
         known = self._parameters(kind, f"{path}['LOCATION']")
         if known is None:
             return None
+        before = len(self._problems)
         options: dict[str, Any] = {}
         given: Any = described.get("STORE") or dict[str, Any]()
         if not is_mapping(given):
@@ -205,19 +212,20 @@ class _Reader:
         options |= self._options(given, known, f"{path}['STORE']")
         if "COLLECTION" in described:
             options["default_collection"] = self._resolved(described["COLLECTION"], f"{path}['COLLECTION']")
-        return Part(where.scheme, kind, options)
+        return Part(where.scheme, kind, options) if len(self._problems) == before else None
 
-    def _wrappers(self, given: Any, path: str) -> list[Part]:
+    def _wrappers(self, given: Any, path: str) -> dict[str, Part]:
+        """Return those of a stack's wrappers in whose description nothing is wrong, by their paths."""
         if not is_list(given):
             self._problem(path, "WRAPPERS is a list, outermost first; each is a name or {'wrapper': name, …}.")
-            return []
-        parts = [self._wrapper(item, f"{path}[{number}]") for number, item in enumerate(given)]
-        return [part for part in parts if part is not None]
+            return {}
+        parts = {f"{path}[{number}]": self._wrapper(item, f"{path}[{number}]") for number, item in enumerate(given)}
+        return {where: part for where, part in parts.items() if part is not None}
 
     def _wrapper(self, given: Any, path: str) -> Part | None:
         options: dict[str, Any] = {"wrapper": given} if isinstance(given, str) else {}
         if is_mapping(given):
-            options = dict(given)
+            options = {str(name): option for name, option in given.items()}
         name = options.pop("wrapper", None)
         if not isinstance(name, str):
             self._problem(path, "a wrapper is a name or {'wrapper': name, option: …}.")
@@ -226,18 +234,25 @@ class _Reader:
         if kind is None:
             self._problem(path, f"there is no wrapper {name!r}.", did_you_mean(name, wrappers()))
             return None
-        known = self._parameters(kind, path)
-        return None if known is None else Part(name.lower(), kind, self._options(options, known, path))
+        known = self._parameters(kind, path, wraps=True)
+        if known is None:
+            return None
+        before = len(self._problems)
+        part = Part(name.lower(), kind, self._options(options, known, path))
+        return part if len(self._problems) == before else None
 
-    def _parameters(self, kind: Kind, path: str) -> dict[str, Any] | None:
+    def _parameters(self, kind: Kind, path: str, *, wraps: bool = False) -> dict[str, Any] | None:
+        """Return the annotations of a constructor's options; of a wrapper, but for the store that it is put around."""
         try:
             found = kind.load_sync()
         except (MissingDependencyError, ConfigurationError) as error:
             self._problem(path, error.message)
             return None
         known = {name: parameter.annotation for name, parameter in parameters(found).items()}
+        if wraps:
+            known.pop(next(iter(known), ""), None)
         others: dict[str, str] = getattr(found.__init__, "spellings", {})
-        return known | {other: known[ours] for other, ours in others.items()}
+        return known | {other: known[ours] for other, ours in others.items() if ours in known}
 
     def _options(self, given: Mapping[str, Any], known: dict[str, Any], path: str) -> dict[str, Any]:
         options: dict[str, Any] = {}
@@ -249,8 +264,10 @@ class _Reader:
             if takes_store(known[name]):
                 options[name] = self._reference(item, where)
                 continue
+            before = len(self._problems)
+            resolved = self._resolved(item, where)
             try:
-                options[name] = coerce(self._resolved(item, where), known[name])
+                options[name] = coerce(resolved, known[name]) if len(self._problems) == before else None
             except ValueError as error:
                 self._problem(where, f"{name} {error}.")
         return options
@@ -260,16 +277,25 @@ class _Reader:
             return self._alias(given.removeprefix("kv:"), path)
         if isinstance(given, str) or is_mapping(given):
             return self._stack(path, given, path)
+        if given is not None and not hasattr(given, "get_many"):
+            self._problem(path, f"a stack is a URL, a mapping or 'kv:alias', not {type(given).__name__}.")
         return given
 
-    def _try_out(self, spec: StackSpec, path: str) -> None:
-        """Construct the stack: constructors check their options, and do nothing else."""
-        try:
-            spec.build_sync()
-        except ConfigurationError as error:
-            for problem in error.problems:
-                self._problem(path, redact(str(problem)))
-        except BaseKeyValueError as error:
-            self._problem(path, redact(error.message))
-        except TypeError as error:
-            self._problem(path, f"the stack cannot be built: {redact(str(error))}.")
+    def _try_out(self, store: Part | StackSpec | None, parts: dict[str, Part], path: str) -> None:
+        """Construct each part of a stack: constructors check their options, and do nothing else."""
+        inside: tuple[Any] = (stores()["null"].load_sync()(),)  # stands for what cannot be constructed
+        tried: list[tuple[str, Part | StackSpec | None]] = [(path, store), *reversed(parts.items())]
+        for where, part in tried:
+            try:
+                if isinstance(part, StackSpec):
+                    inside = (part.build_sync(),)
+                elif part is not None:
+                    around = () if part is store else inside
+                    inside = (part.build("sync", *around, named=StackSpec.build_sync),)
+            except ConfigurationError as error:
+                for problem in error.problems:
+                    self._problem(where, redact(str(problem)))
+            except BaseKeyValueError as error:
+                self._problem(where, redact(error.message))
+            except TypeError as error:
+                self._problem(where, f"it cannot be built: {redact(str(error)).rstrip('.')}.")

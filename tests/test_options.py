@@ -32,6 +32,8 @@ from kv_core.sync.protocols import Store
         ("true", bool, True),
         ("off", bool, False),
         ("1", bool, True),
+        (True, bool, True),
+        (None, bool | None, None),
         ("1", str, "1"),
         ("1", str | None, "1"),
         ("1", str | int, "1"),
@@ -49,10 +51,11 @@ def test_text_is_read_by_annotation(text, annotation, expected):
 
 
 @pytest.mark.parametrize(
-    ("text", "annotation"), [("x", int), ("1.5", int), ("maybe", bool), ("none", int), ("", float)]
+    ("text", "annotation"),
+    [("x", int), ("1.5", int), ("maybe", bool), ("none", int), ("", float), (0, bool), (None, bool)],
 )
 def test_other_text_is_refused(text, annotation):
-    """Text that is not what the annotation asks for is an error."""
+    """Text that is not what the annotation asks for is an error; so is, for a bool, what would only pass for one."""
     with pytest.raises(ValueError, match="wants"):
         coerce(text, annotation)
 

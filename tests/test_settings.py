@@ -177,6 +177,67 @@ def test_all_problems_are_said_together():
     assert sum("Did you mean 'max_retries'?" in text for text in found) == 1
 
 
+@pytest.mark.faults(120)
+def test_what_constructors_refuse_is_said_of_every_part(monkeypatch):
+    """A part that is wrong hides nothing of the others, and each problem says which part it is about."""
+    monkeypatch.delenv("STACK_ONE", raising=False)
+    monkeypatch.delenv("STACK_TWO", raising=False)
+    found = problems(
+        {
+            "a": {
+                "LOCATION": "memory://",
+                "STORE": {"timeout": -1},
+                "WRAPPERS": [
+                    {"wrapper": "retry", "max_retries": -1},
+                    "prefix_keys",
+                    {"wrapper": "fernet", "keys": ["env:STACK_ONE", "env:STACK_TWO"]},
+                    {"wrapper": "timeout", "timeout": -1},
+                    {"wrapper": "statistics", "every": 5},
+                ],
+            }
+        }
+    )
+
+    where = "KV_STORES['a']"
+    assert sorted(text.partition(": ")[0] for text in found) == [
+        where,
+        f"{where}['WRAPPERS'][0]",
+        f"{where}['WRAPPERS'][1]",
+        f"{where}['WRAPPERS'][2]['keys']",
+        f"{where}['WRAPPERS'][2]['keys']",
+        f"{where}['WRAPPERS'][3]",
+        f"{where}['WRAPPERS'][4]['every']",
+    ]
+    for expected in ("timeout (seconds)", "max_retries", "'prefix'", "STACK_ONE", "STACK_TWO"):
+        assert any(expected in text for text in found), expected
+
+
+@pytest.mark.faults(120)
+@pytest.mark.parametrize(
+    ("stack", "expected"),
+    [
+        ({"LOCATION": "memory://", "location": "disk://data"}, "a key is there twice"),
+        ({"LOCATION": "memory://", "WRAPPERS": [{"wrapper": "fallback", "fallback": 5}]}, "not int"),
+        ({"LOCATION": "memory://", "WRAPPERS": [{"wrapper": "read_only", "raise_on_write": None}]}, "wants bool"),
+        ({"LOCATION": "memory://", "WRAPPERS": [{"wrapper": "read_only", "raise_on_write": 0}]}, "wants bool"),
+        ({"LOCATION": "memory://", "WRAPPERS": [{"wrapper": "retry", 5: 6}]}, "the option '5' is not known"),
+        ({"LOCATION": "memory://", "WRAPPERS": [{"wrapper": "retry", "store": "kv:a"}]}, "'store' is not known"),
+        ({"LOCATION": "memory://", "COLLECTION": "env:STACK_NOPE"}, "STACK_NOPE is not set"),
+        ({"LOCATION": "memory://", "STORE": {"timeout": "env:STACK_NOPE"}}, "STACK_NOPE is not set"),
+    ],
+)
+def test_what_would_be_misread_is_refused(stack, expected):
+    """A setting that could not mean what it says is one problem, not a stack that does something else."""
+    [found] = problems({"a": stack})
+
+    assert expected in found
+
+
+def test_an_alias_is_text():
+    """A number as an alias is no alias."""
+    assert problems({1: "memory://"}) == ["KV_STORES: an alias is text, not int."]
+
+
 @pytest.mark.faults(117, 118)
 @pytest.mark.parametrize(
     ("url", "expected"),
