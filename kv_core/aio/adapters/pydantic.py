@@ -45,7 +45,8 @@ class PydanticAdapter(Generic[T]):
 
     An object is kept as the JSON that pydantic makes of it, and validated when it is read; what would not be valid
     then is refused when it is put. What is not a JSON object, such as a list, is kept as `{"items": …}`.
-    What pydantic leaves out of its JSON on purpose (fields that are excluded, what a `SecretStr` hides) is not kept.
+    What pydantic leaves out of its JSON on purpose (fields that are excluded or computed, what a `SecretStr` hides,
+    what a subclass adds) is not kept.
     """
 
     @also(store="key_value", model="pydantic_model")
@@ -86,14 +87,21 @@ class PydanticAdapter(Generic[T]):
     def _dump(self, item: T, key: str) -> dict[str, Any]:
         try:
             valid = self._type.validate_python(item)
-            # A warning would show the value; what it warns of, an object that was made invalid, is found below.
-            found: Any = self._type.dump_python(valid, mode="json", by_alias=True, warnings=False)
-            self._type.validate_json(msgspec.json.encode(found))
+            found = self._dumped(valid)
+            again = self._type.validate_json(msgspec.json.encode(found))
+            same = self._dumped(again) == found or bool(again == valid)
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             name = type(item).__name__
             message = f"The {name} for {key!r} is not valid ({self._reasons(error)}), and was not kept."
             raise SerializationError(message, key=key) from None
+        if not same:  # a field that is written under another name than it is read by, say
+            message = f"The {type(item).__name__} for {key!r} would not come back as it is, and was not kept."
+            raise SerializationError(message, key=key)
         return found if self._is_object(found) else {_ITEMS: found}
+
+    def _dumped(self, item: T) -> Any:
+        # A warning would show the value; what it warns of, an object that was made invalid, is found by reading it.
+        return self._type.dump_python(item, mode="json", by_alias=True, round_trip=True, warnings=False)
 
     def _is_object(self, found: Any) -> bool:
         return type(found) is dict and not (found.keys() == {_ITEMS} and not self._has_items)

@@ -8,11 +8,21 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, RootModel, SecretStr, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Json,
+    RootModel,
+    SecretStr,
+    computed_field,
+    field_validator,
+)
 from typing_extensions import TypedDict
 
 from kv_core.errors import (
@@ -84,6 +94,20 @@ class Movie(TypedDict):
     year: int
 
 
+class Square(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    side: int
+
+    @computed_field
+    @property
+    def area(self) -> int:
+        return self.side**2
+
+
+class Wrapped(BaseModel):
+    numbers: Json[list[int]]
+
+
 class Opaque:
     """A type that pydantic only knows by its class."""
 
@@ -111,6 +135,9 @@ OBJECTS = [
     (Tree, Tree(items=[Tree(items=[Tree()])])),
     (Free, Free(items=5)),
     (Strict, Strict(when=MOMENT, colour=Colour.RED)),
+    (Square, Square(side=2)),
+    (Wrapped, Wrapped(numbers="[1, 2]")),
+    (set[str], {str(number) for number in range(100)}),
     (RootModel[list[int]], RootModel[list[int]]([1])),
     (Point, Point(1, [2])),
     (Movie, {"title": "M", "year": 1931}),
@@ -263,6 +290,14 @@ class Renamed(BaseModel):
     name: str = Field(serialization_alias="fullName")
 
 
+class Lost(BaseModel):
+    name: str = Field(default="", serialization_alias="fullName")
+
+
+class Growing(BaseModel):
+    name: Annotated[str, AfterValidator(lambda name: name + "!")]
+
+
 class Hidden(BaseModel):
     name: str = Field(exclude=True)
 
@@ -286,6 +321,8 @@ class Checked(BaseModel):
         (User, changed()),
         (Free, circular()),
         (Renamed, Renamed(name=CANARY)),
+        (Lost, Lost(name=CANARY)),
+        (Growing, Growing(name=CANARY)),
         (Hidden, Hidden(name=CANARY)),
         (Checked, {"name": CANARY}),
         (bytes, b"\xff" + CANARY.encode()),
