@@ -59,6 +59,22 @@ class Call(Generic[T]):
             return ()
         return self.arguments[0] if self.operation.bulk else self.arguments[:1]
 
+    @property
+    def key(self) -> str | None:
+        """The one key concerned, where there is one."""
+        known = OPERATIONS.get(self.name)
+        if known is None or known.bulk or not self.arguments or type(self.arguments[0]) is not str:
+            return None
+        return self.arguments[0]
+
+    @override
+    def __str__(self) -> str:
+        """Return how errors call it: the operation, and the key and the collection concerned."""
+        key, collection = self.key, self.collection
+        about = "" if key is None else f" of {key!r}"
+        where = f" in {collection!r}" if type(collection) is str else ""
+        return f"{self.name}{about}{where}"
+
     def hits(self, result: Any) -> int | None:
         """Return for how many keys *result* shows an entry, or None where it does not tell."""
         count = _HITS.get(self.name)

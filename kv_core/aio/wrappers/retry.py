@@ -69,17 +69,13 @@ class RetryWrapper(CallWrapper):
     async def _around(self, call: Call[T]) -> T:
         lost: list[Exception] = []
         try:
-            return (
-                await call(self.key_value)
-                if not self.max_retries
-                else await within(self.max_elapsed, self._attempts, call, lost)
-            )
+            return await within(self.max_elapsed, self._attempts, call, lost)
         except BaseKeyValueError:
             raise
         except TimeoutError as error:
             outcome: Outcome = "unknown" if lost else _outcome(error)
-            message = f"{call!r} did not end within {self.max_elapsed:g} s, retries included."
-            raise StoreTimeoutError(message, outcome=outcome, collection=call.collection) from error
+            message = f"{call} did not end within {self.max_elapsed:g} s, retries included."
+            raise StoreTimeoutError(message, outcome=outcome, key=call.key, collection=call.collection) from error
 
     async def _attempts(self, call: Call[T], lost: list[Exception]) -> T:
         """Try until it works or is not worth it; the errors of attempts that may have been applied go to *lost*."""

@@ -88,8 +88,8 @@ class CircuitBreakerWrapper(CallWrapper):
     def _around(self, call: Call[T]) -> T:
         era = self._breaker.enter()
         if era is None:
-            message = f"The circuit breaker is open, because the store failed; {call.name} was not made."
-            raise CircuitOpenError(message, collection=call.collection)
+            message = f"The circuit breaker is open, because the store failed; {call} was not made."
+            raise CircuitOpenError(message, key=call.key, collection=call.collection)
         try:
             result = call(self.key_value)
         except _REFUSALS:

@@ -47,5 +47,6 @@ class ReadOnlyWrapper(CallWrapper):
         if call.name in _READS:
             return call(self.key_value)
         if self.raise_on_write or call.name == "increment":
-            raise ReadOnlyError(f"This stack is read-only; {call.name} was not made.", collection=call.collection)
+            message = f"This stack is read-only; {call} was not made."
+            raise ReadOnlyError(message, key=call.key, collection=call.collection)
         return cast("T", _NOTHING.get(call.name, False))

@@ -45,5 +45,5 @@ class TimeoutWrapper(CallWrapper):
             raise
         except TimeoutError as error:
             outcome: Outcome = "not_applied" if unsent(error) else "unknown"
-            message = f"{call!r} did not end within {self.timeout:g} s."
-            raise StoreTimeoutError(message, outcome=outcome, collection=call.collection) from error
+            message = f"{call} did not end within {self.timeout:g} s."
+            raise StoreTimeoutError(message, outcome=outcome, key=call.key, collection=call.collection) from error

@@ -85,9 +85,10 @@ async def test_it_opens_and_probes(store, inside, clock):
     assert store.state == "open"
     inside.calls.clear()
 
-    with pytest.raises(CircuitOpenError) as caught:
+    with pytest.raises(CircuitOpenError, match="put of 'key' in 'users' was not made") as caught:
         await store.put("key", {"n": "canary"}, collection="users")
     assert inside.calls == []
+    assert caught.value.key == "key"
     assert (caught.value.outcome, caught.value.retryable, caught.value.collection) == ("not_applied", True, "users")
     assert isinstance(caught.value, StoreConnectionError)
     assert "canary" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from time import monotonic
 
 import pytest
 from proxy import HangingUp
@@ -229,6 +230,22 @@ async def test_the_budget_ends_a_call_that_hangs(own_redis):
 
         own_redis.thaw()
         assert await store.get("key") in ({}, {"n": 2})
+
+
+async def test_the_budget_holds_without_retries(own_redis):
+    """A single attempt has no more time than many."""
+    async with RetryWrapper(RedisStore(url=own_redis.url, timeout=20), max_retries=0, max_elapsed=0.3) as store:
+        await store.put("key", {})
+        own_redis.freeze()
+        start = monotonic()
+        try:
+            with pytest.raises(StoreTimeoutError, match="'key' in 'users'") as caught:
+                await store.get("key", collection="users")
+        finally:
+            own_redis.thaw()
+
+    assert monotonic() - start < 10
+    assert (caught.value.key, caught.value.collection) == ("key", "users")
 
 
 async def test_retry_on_names_the_errors(flaky):

@@ -54,6 +54,8 @@ async def test_a_call_that_takes_too_long_ends(own_redis):
         assert caught.value.outcome == "unknown"
         assert caught.value.retryable
         assert isinstance(caught.value, TimeoutError)
+        assert caught.value.key == "key"
+        assert "'key'" in str(caught.value)
 
         own_redis.thaw()
         await store.put("other", {"n": 3})

@@ -57,6 +57,20 @@ def test_every_write_is_refused(name, store):
     assert unchanged(store)
 
 
+def test_the_error_names_the_key(store):
+    """One key is named, with the collection if that was, and of a bulk operation the collection."""
+    stack = ReadOnlyWrapper(store)
+
+    with pytest.raises(ReadOnlyError, match="put of 'key' was not made") as caught:
+        stack.put("key", {})
+    assert (caught.value.key, caught.value.collection) == ("key", None)
+    with pytest.raises(ReadOnlyError, match="delete_many in 'users' was not made") as caught:
+        stack.delete_many(["key"], collection="users")
+    assert (caught.value.key, caught.value.collection) == (None, "users")
+    with pytest.raises(ReadOnlyError, match="put was not made"):
+        stack.put(5, {})
+
+
 @pytest.mark.faults(94)
 def test_writing_nothing_is_refused_too(store):
     """put_many and delete_many of no keys are writes."""
