@@ -191,11 +191,23 @@ class BaseWrapper(AsyncStore):
     async def ping(self) -> float:
         return await self._inner("ping").ping()
 
+    def _stores(self) -> Sequence[object]:
+        """Return the stores that are entered and closed with this wrapper."""
+        return (self.key_value,)
+
     @override
     async def close(self) -> None:
-        await close_all(self.key_value)
+        await close_all(*self._stores())
 
     async def __aenter__(self) -> Self:
+        try:
+            for store in {id(store): store for store in self._stores()}.values():
+                enter = getattr(store, "__aenter__", None)
+                if enter is not None:
+                    await enter()
+        except BaseException:
+            await self.close()  # what was entered before
+            raise
         return self
 
     async def __aexit__(

@@ -10,7 +10,6 @@ from typing_extensions import override
 
 from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.wrappers._calls import Call, CallWrapper, T
-from kv_core.aio.wrappers.base import close_all
 from kv_core.capabilities import capabilities
 from kv_core.errors import (
     BaseKeyValueError,
@@ -75,8 +74,8 @@ class FallbackWrapper(CallWrapper):
         self._ahead = Ahead()
 
     @override
-    async def close(self) -> None:
-        await close_all(self.key_value, self.fallback)
+    def _stores(self) -> Sequence[object]:
+        return self.key_value, self.fallback
 
     @override
     async def _around(self, call: Call[T]) -> T:

@@ -14,7 +14,6 @@ from kv_core.address import check_key, check_keys
 from kv_core.aio._runtime import SingleFlight
 from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.wrappers._calls import Call, CallWrapper, T
-from kv_core.aio.wrappers.base import close_all
 from kv_core.capabilities import capabilities
 from kv_core.checks import positive
 from kv_core.errors import BaseKeyValueError, PartialFailureError
@@ -66,8 +65,8 @@ class PassthroughCacheWrapper(CallWrapper, whole=True):
         self._flights: SingleFlight[Address, bytes | None] = SingleFlight()
 
     @override
-    async def close(self) -> None:
-        await close_all(self.key_value, self.cache)
+    def _stores(self) -> Sequence[object]:
+        return self.key_value, self.cache
 
     # Reads ----------------------------------------------------------------------------------------------------------
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from typing_extensions import override
 
 from kv_core.address import check_collection
 from kv_core.aio.protocols import AsyncKeyValue
 from kv_core.aio.wrappers._calls import Call, CallWrapper, T
-from kv_core.aio.wrappers.base import close_all
 from kv_core.capabilities import OPERATIONS, capabilities, unsupported
 from kv_core.errors import ConfigurationError
 from kv_core.spellings import also
@@ -101,5 +100,5 @@ class CollectionRoutingWrapper(RoutingWrapper):
         return super()._capabilities().intersection(*[capabilities(store) for store in self.collection_map.values()])
 
     @override
-    async def close(self) -> None:
-        await close_all(*self.collection_map.values(), self.key_value)
+    def _stores(self) -> Sequence[object]:
+        return *self.collection_map.values(), self.key_value

@@ -188,11 +188,23 @@ class BaseWrapper(Store):
     def ping(self) -> float:
         return self._inner("ping").ping()
 
+    def _stores(self) -> Sequence[object]:
+        """Return the stores that are entered and closed with this wrapper."""
+        return (self.key_value,)
+
     @override
     def close(self) -> None:
-        close_all(self.key_value)
+        close_all(*self._stores())
 
     def __enter__(self) -> Self:
+        try:
+            for store in {id(store): store for store in self._stores()}.values():
+                enter = getattr(store, "__enter__", None)
+                if enter is not None:
+                    enter()
+        except BaseException:
+            self.close()  # what was entered before
+            raise
         return self
 
     def __exit__(

@@ -22,7 +22,6 @@ from kv_core.overlaps import Address, Ahead, Overlaps
 from kv_core.spellings import also
 from kv_core.sync.protocols import KeyValue
 from kv_core.sync.wrappers._calls import Call, CallWrapper, T
-from kv_core.sync.wrappers.base import close_all
 from kv_core.ttl import Keep
 
 _logger = logging.getLogger(__name__)
@@ -76,8 +75,8 @@ class FallbackWrapper(CallWrapper):
         self._ahead = Ahead()
 
     @override
-    def close(self) -> None:
-        close_all(self.key_value, self.fallback)
+    def _stores(self) -> Sequence[object]:
+        return self.key_value, self.fallback
 
     @override
     def _around(self, call: Call[T]) -> T:

@@ -20,7 +20,6 @@ from kv_core.spellings import also
 from kv_core.sync._runtime import SingleFlight
 from kv_core.sync.protocols import KeyValue
 from kv_core.sync.wrappers._calls import Call, CallWrapper, T
-from kv_core.sync.wrappers.base import close_all
 
 _logger = logging.getLogger(__name__)
 _ABSENT: Final[dict[str, Any]] = {"absent": True}
@@ -67,8 +66,8 @@ class PassthroughCacheWrapper(CallWrapper, whole=True):
         self._flights: SingleFlight[Address, bytes | None] = SingleFlight()
 
     @override
-    def close(self) -> None:
-        close_all(self.key_value, self.cache)
+    def _stores(self) -> Sequence[object]:
+        return self.key_value, self.cache
 
     # Reads ----------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from typing_extensions import override
 
@@ -13,7 +13,6 @@ from kv_core.errors import ConfigurationError
 from kv_core.spellings import also
 from kv_core.sync.protocols import KeyValue
 from kv_core.sync.wrappers._calls import Call, CallWrapper, T
-from kv_core.sync.wrappers.base import close_all
 
 _PLACED = frozenset(OPERATIONS) - {"collections", "destroy", "cull", "ping"}
 """The operations that are about one collection."""
@@ -102,5 +101,5 @@ class CollectionRoutingWrapper(RoutingWrapper):
         return super()._capabilities().intersection(*[capabilities(store) for store in self.collection_map.values()])
 
     @override
-    def close(self) -> None:
-        close_all(*self.collection_map.values(), self.key_value)
+    def _stores(self) -> Sequence[object]:
+        return *self.collection_map.values(), self.key_value

@@ -560,6 +560,47 @@ def test_leaving_a_stack_closes_what_is_inside(name):
         outer.get("key")
 
 
+class Opened(Counted):
+    """A store that has to be entered, as a user's may."""
+
+    def __init__(self, error=None):
+        super().__init__()
+        self.entered = 0
+        self.error = error
+
+    def __enter__(self):
+        self.entered += 1
+        if self.error is not None:
+            raise self.error
+        return super().__enter__()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_entering_a_stack_enters_what_is_inside(name):
+    """A store that makes something ready when it is entered is, once, and is closed once."""
+    store = Opened()
+    with StatisticsWrapper(LAYERS[name](TimeoutWrapper(store))):
+        assert store.entered == 1
+        assert store.released == 0
+
+    assert (store.entered, store.released) == (1, 1)
+
+
+def test_wrappers_of_several_stores_enter_them_all():
+    """Fallback, cache and routes are entered with the stack; if one cannot be, those before it are closed."""
+    stores = [Opened() for _ in range(4)]
+    stack: Any = PassthroughCacheWrapper(FallbackWrapper(stores[0], stores[1]), stores[2])
+    stack = CollectionRoutingWrapper({"a": stores[3], "b": stores[3]}, stack)
+    with stack:
+        assert [store.entered for store in stores] == [1] * 4
+
+    first, second = Opened(), Opened(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        with StatisticsWrapper(FallbackWrapper(first, second)):
+            raise AssertionError
+    assert first.released == 1
+
+
 def test_wrappers_of_several_stores_close_them_all():
     """Fallback, cache and routes are closed with the stack, each once."""
     stores = [Counted() for _ in range(5)]
