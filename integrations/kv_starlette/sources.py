@@ -35,8 +35,8 @@ def stacks_of(settings: Settings) -> Mapping[str, Any]:
         ConfigurationError: There are no settings for stores there, or they are not JSON.
     """
     if isinstance(settings, Mapping):
-        return settings
-    if isinstance(settings, Config):
+        stores, url = settings, None
+    elif isinstance(settings, Config):
         stores, url = settings(SETTINGS, default=None), settings(URL, default=None)
     else:
         stores, url = getattr(settings, SETTINGS.lower(), None), getattr(settings, URL.lower(), None)
