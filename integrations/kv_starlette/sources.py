@@ -34,6 +34,8 @@ def stacks_of(settings: Settings) -> Mapping[str, Any]:
     Raises:
         ConfigurationError: There are no settings for stores there, or they are not JSON.
     """
+    stores: Any
+    url: Any
     if isinstance(settings, Mapping):
         stores, url = settings, None
     elif isinstance(settings, Config):

@@ -259,3 +259,9 @@ def test_error_handlers_answer_503():
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "1"
     assert "127.0.0.1" not in answer.text
+
+
+def test_settings_without_stores_are_refused_at_once():
+    """A mapping that describes nothing fails before the application starts, not at its first request."""
+    with pytest.raises(ConfigurationError, match="describe no stores: set KV_STORES"):
+        kv_lifespan({})
