@@ -27,7 +27,7 @@ class CompressionWrapper(ValueWrapper):
     the two cannot be confused.
     """
 
-    _compresses: ClassVar[bool] = True
+    _outside_encryption: ClassVar[str] = "can compress nothing"
     _hides: ClassVar[bool] = False
 
     @also(store="key_value")

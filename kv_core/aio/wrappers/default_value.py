@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
@@ -20,6 +20,8 @@ class DefaultValueWrapper(BaseWrapper, whole=True):
 
     Nothing is stored: `get_with_revision` and `increment` see that there is none.
     """
+
+    _outside_encryption: ClassVar[str] = "would answer misses with what is not encrypted"
 
     @also(store="key_value")
     def __init__(

@@ -20,7 +20,7 @@ from kv_core.ttl import KEEP, MAX_TTL, Keep, KeptTTL, TTLs, check_ttl, each_ttl
 class TTLClampWrapper(BaseWrapper):
     """Raise and lower every ttl to bounds, and give one to what has none."""
 
-    _changes_ttl: ClassVar[bool] = True
+    _outside_encryption: ClassVar[str] = "would change expiries that are sealed"
 
     @also(store="key_value")
     def __init__(

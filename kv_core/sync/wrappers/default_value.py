@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
@@ -21,6 +21,8 @@ class DefaultValueWrapper(BaseWrapper, whole=True):
 
     Nothing is stored: `get_with_revision` and `increment` see that there is none.
     """
+
+    _outside_encryption: ClassVar[str] = "would answer misses with what is not encrypted"
 
     @also(store="key_value")
     def __init__(self, key_value: KeyValue, default_value: dict[str, Any], default_ttl: float | None = None) -> None:

@@ -17,6 +17,7 @@ from kv_core.aio.stores.memory import MemoryStore
 from kv_core.aio.stores.redis import RedisStore
 from kv_core.aio.testing import StoreContract, ToldClock
 from kv_core.aio.wrappers.compression import CompressionWrapper
+from kv_core.aio.wrappers.default_value import DefaultValueWrapper
 from kv_core.aio.wrappers.encryption.fernet import FernetEncryptionWrapper
 from kv_core.aio.wrappers.fallback import FallbackWrapper
 from kv_core.aio.wrappers.prefix_collections import PrefixCollectionsWrapper
@@ -431,13 +432,14 @@ async def test_errors_show_no_value(store):
     [
         (CompressionWrapper, "CompressionWrapper inside"),
         (lambda store: TTLClampWrapper(store, 1, 2), "TTLClampWrapper inside"),
+        (lambda store: DefaultValueWrapper(store, {}), "DefaultValueWrapper inside"),
         (lambda store: PrefixKeysWrapper(CompressionWrapper(store), "a"), "CompressionWrapper inside"),
         (lambda store: FallbackWrapper(store, CompressionWrapper(store)), "CompressionWrapper inside"),
         (lambda store: CollectionRoutingWrapper({"a": TTLClampWrapper(store, 1, 2)}, store), "TTLClampWrapper inside"),
     ],
 )
 def test_a_useless_order_is_refused(store, inside, text):
-    """Compression and TTLClamp inside an encryption are refused at construction, wherever they are."""
+    """What an encryption would undo, or be undone by, is refused inside it at construction, wherever it is."""
     with pytest.raises(ConfigurationError, match=text):
         fernet(inside(store))
 

@@ -21,6 +21,7 @@ from kv_core.sync.stores.memory import MemoryStore
 from kv_core.sync.stores.redis import RedisStore
 from kv_core.sync.testing import StoreContract, ToldClock
 from kv_core.sync.wrappers.compression import CompressionWrapper
+from kv_core.sync.wrappers.default_value import DefaultValueWrapper
 from kv_core.sync.wrappers.encryption.fernet import FernetEncryptionWrapper
 from kv_core.sync.wrappers.fallback import FallbackWrapper
 from kv_core.sync.wrappers.prefix_collections import PrefixCollectionsWrapper
@@ -432,13 +433,14 @@ def test_errors_show_no_value(store):
     [
         (CompressionWrapper, "CompressionWrapper inside"),
         (lambda store: TTLClampWrapper(store, 1, 2), "TTLClampWrapper inside"),
+        (lambda store: DefaultValueWrapper(store, {}), "DefaultValueWrapper inside"),
         (lambda store: PrefixKeysWrapper(CompressionWrapper(store), "a"), "CompressionWrapper inside"),
         (lambda store: FallbackWrapper(store, CompressionWrapper(store)), "CompressionWrapper inside"),
         (lambda store: CollectionRoutingWrapper({"a": TTLClampWrapper(store, 1, 2)}, store), "TTLClampWrapper inside"),
     ],
 )
 def test_a_useless_order_is_refused(store, inside, text):
-    """Compression and TTLClamp inside an encryption are refused at construction, wherever they are."""
+    """What an encryption would undo, or be undone by, is refused inside it at construction, wherever it is."""
     with pytest.raises(ConfigurationError, match=text):
         fernet(inside(store))
 

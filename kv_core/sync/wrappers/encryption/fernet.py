@@ -217,13 +217,8 @@ def _check_order(store: object) -> None:
     left, seen = [store], {id(store)}
     while left:
         part = left.pop()
-        name = type(part).__name__
-        if getattr(part, "_changes_ttl", False):
-            raise ConfigurationError(
-                f"{name} inside an encryption would change expiries that are sealed; put it outside."
-            )
-        if getattr(part, "_compresses", False):
-            raise ConfigurationError(f"{name} inside an encryption can compress nothing; put it outside.")
+        if reason := getattr(part, "_outside_encryption", None):
+            raise ConfigurationError(f"{type(part).__name__} inside an encryption {reason}; put it outside.")
         held: dict[str, Any] = getattr(part, "__dict__", {})
         for thing in held.values():
             for inner in thing.values() if is_mapping(thing) else (thing,):
