@@ -69,17 +69,19 @@ def opening(request, kind):
 
 
 class Flaky(CallWrapper):
-    """Fail with the given errors in turn, then work; an error of outcome "unknown" comes after the work is done."""
+    """Fail with the given errors in turn, then work; an error of outcome "unknown" comes after the work is done.
 
-    def __init__(self, key_value: KeyValue, *errors: Exception) -> None:
+    None among the errors lets a call work.
+    """
+
+    def __init__(self, key_value: KeyValue, *errors: Exception | None) -> None:
         self.key_value = key_value
         self.errors = list(errors)
         self.calls: list[str] = []
 
     def _around(self, call: Call):
         self.calls.append(call.name)
-        if self.errors:
-            error = self.errors.pop(0)
+        if self.errors and (error := self.errors.pop(0)) is not None:
             if getattr(error, "outcome", "") == "unknown":
                 call(self.key_value)
             raise error

@@ -81,10 +81,17 @@ class SessionRecords:
         return await require(self._store, AsyncTouch).touch(session_id, ttl=ttl, collection=self._collection)
 
     async def regenerate(self, session_id: str, data: dict[str, Any], *, ttl: float | None) -> str | None:
-        """Move a session to a fresh id, as after a login; return it, or None if the session has ended."""
-        if not await self.delete(session_id):
+        """Move a session to a fresh id, as after a login; return it, or None if the session has ended.
+
+        The fresh one is made first, so that an outage in between leaves the session where it was.
+        """
+        if not is_session_id(session_id, self._pattern):
             return None
-        return await self.create(data, ttl=ttl)
+        fresh = await self.create(data, ttl=ttl)
+        if fresh is not None and not await self.delete(session_id):
+            await self.delete(fresh)
+            return None
+        return fresh
 
     async def delete(self, session_id: str) -> bool:
         """End a session; return whether there was one."""

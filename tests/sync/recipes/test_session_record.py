@@ -98,6 +98,20 @@ def test_an_outage_is_not_a_logout(flaky):
         sessions.load(new_session_id())
 
 
+@pytest.mark.faults(155)
+@pytest.mark.parametrize("calls", [0, 1])
+def test_an_outage_while_regenerating_is_not_a_logout(flaky, calls):
+    """Whichever step fails, the session is where it was; one that ended leaves nothing under a fresh id."""
+    store = MemoryStore()
+    key = SessionRecords(store).create({"user": 1}, ttl=60)
+    sessions = SessionRecords(flaky(store, *[None] * calls, StoreConnectionError("down")))
+
+    with pytest.raises(StoreConnectionError):
+        sessions.regenerate(key, {"user": 2}, ttl=60)
+
+    assert sessions.load(key) == {"user": 1}
+
+
 def test_the_store_must_be_able_to(marking):
     """Over a stack that cannot put conditionally there are no sessions."""
     with pytest.raises(UnsupportedOperationError, match="With Marking a stack cannot"):
