@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from functools import partial
 
 import pytest
@@ -408,3 +409,24 @@ def test_a_store_that_is_dropped_leaves_nothing(make):
     del store
 
     assert not opened_since(before)
+
+
+def test_a_client_that_the_collector_closes_changes_no_context():
+    """A context variable that is set while a dropped client closes is set in a context of its own.
+
+    Python 3.11 collects garbage in the middle of a change of the current context, which another change would spoil.
+    """
+    seen = []
+    var = ContextVar("var", default="outside")
+
+    def close(client):
+        seen.append((client, var.get()))
+        var.set("closing")
+
+    clients = PerLoop(object, close)
+    made = clients.open()
+    var.set("mine")
+    del clients
+
+    assert seen == [(made, "outside")]
+    assert var.get() == "mine"

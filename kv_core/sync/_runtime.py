@@ -11,7 +11,7 @@ import time
 import weakref
 from collections.abc import Callable, Hashable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
 
@@ -173,7 +173,7 @@ class PerLoop(Generic[C]):
         self._closed = False
         self._lock = threading.Lock()
         _live.add(self)
-        weakref.finalize(self, _close_each, self._made, close).atexit = False
+        weakref.finalize(self, _close_unheld, self._made, close).atexit = False
 
     def current(self) -> C | None:
         """Return the client, or None if there is none yet."""
@@ -208,9 +208,18 @@ class PerLoop(Generic[C]):
 
 
 def _close_each(clients: list[C], close: Op[[C], object]) -> None:
-    """Close a client; whoever made it may be gone by then, and would leave it to the collector."""
+    """Close a client, if there is one."""
     while clients:
         close(clients.pop())
+
+
+def _close_unheld(clients: list[C], close: Op[[C], object]) -> None:
+    """Close the client of a store that nobody holds any more, as the garbage collector calls.
+
+    In Python 3.11 it may call from inside a change of the current context, which does not survive another one: a
+    context variable that the client's library sets is set in a context of its own.
+    """
+    Context().run(_close_each, clients, close)
 
 
 class Borrowed(Generic[C]):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 from typing_extensions import override
@@ -85,8 +83,6 @@ class _OwnClient(Client):
         self._retired: Mongo | None = None
         self._lock = threading.Lock()
         super().__init__(self._mongo, db_name, coll_name)
-        self._open = [self._mongo]
-        weakref.finalize(self, _abandon, self._open, os.getpid()).atexit = False
 
     @override
     def do(self, work: Op[[Entries], T]) -> T:
@@ -113,7 +109,6 @@ class _OwnClient(Client):
                 return  # another thread was faster
             self._mongo = make(self._url, username=username, password=password)
             self._entries = options.entries_of(_STORE, self._mongo, *self._where)
-            self._open[:] = [self._mongo, refused]
             self._logged_in = True
             retired, self._retired = self._retired, refused  # calls that are out may need it
         if retired is not None:
@@ -123,19 +118,10 @@ class _OwnClient(Client):
     def close(self) -> None:
         """Close the connections; a call that is out ends with StoreClosedError."""
         self._closed = True
-        _close(self._open)
-
-
-def _close(clients: list[Mongo]) -> None:
-    with pymongo.timeout(_CLOSING):
-        while clients:
-            clients.pop().close()
-
-
-def _abandon(clients: list[Mongo], process: int) -> None:
-    """Close the clients of a store that nobody holds any more; after a fork they are still the parent's."""
-    if os.getpid() == process:
-        _close(clients)
+        with pymongo.timeout(_CLOSING):
+            self._mongo.close()
+            if self._retired is not None:
+                self._retired.close()
 
 
 def make(url: str, **login: str) -> Mongo:

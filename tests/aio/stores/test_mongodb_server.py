@@ -472,7 +472,7 @@ async def test_a_deadline_that_travels(own_mongodb):
     """A shorter deadline of a wrapper around the store ends the call, and nothing is sent after it."""
     async with MongoDBStore(url=own_mongodb.url, timeout=30) as store:
         hurried = TimeoutWrapper(store, timeout=0.3)
-        await hurried.put("key", {"n": 1})
+        await store.put("key", {"n": 1})
         own_mongodb.freeze()
         try:
             error, seconds = await refused(hurried, "put", StoreTimeoutError)

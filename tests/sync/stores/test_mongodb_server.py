@@ -473,7 +473,7 @@ def test_a_deadline_that_travels(own_mongodb):
     """A shorter deadline of a wrapper around the store ends the call, and nothing is sent after it."""
     with MongoDBStore(url=own_mongodb.url, timeout=30) as store:
         hurried = TimeoutWrapper(store, timeout=0.3)
-        hurried.put("key", {"n": 1})
+        store.put("key", {"n": 1})
         own_mongodb.freeze()
         try:
             error, seconds = refused(hurried, "put", StoreTimeoutError)
