@@ -26,6 +26,7 @@ def main(bench: Bench) -> None:
     }
     if bench.redis is not None:
         caches["redis"] = {**ours, "LOCATION": bench.redis}
+        caches["coalesced"] = {**caches["redis"], "OPTIONS": {"WRAPPERS": ["coalesce"]}, "KEY_PREFIX": "coalesced"}
         caches["django"] = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": bench.redis}
         if importlib.util.find_spec("django_redis"):
             caches["django-redis"] = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": bench.redis}
@@ -108,3 +109,6 @@ def _at_once(bench: Bench, with_django_redis: bool) -> None:
         if with_django_redis:
             rivals.append(Rival("django-redis", at_once(caches["django-redis"], name), faster=1.6))
         bench.compare(name, at_once(caches["redis"], name), *rivals, calls=AT_ONCE)
+        if with_django_redis:
+            rival = Rival("django-redis", at_once(caches["django-redis"], name), faster=5.0)
+            bench.compare(f"{name}, with coalesce", at_once(caches["coalesced"], name), rival, calls=AT_ONCE)

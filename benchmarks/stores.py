@@ -215,30 +215,54 @@ def _memory(bench: Bench, side: str) -> None:
 
 
 class _Instant:
-    """A client that answers at once with what was set last."""
-
-    connection_pool = None
+    """A client, its pool and its connection at once, which answers at once with what was set last."""
 
     def __init__(self) -> None:
+        self.connection_pool = self
         self._data = b""
 
-    def execute_command(self, *command: Any, **options: Any) -> Any:
+    def get_connection(self) -> Any:
+        return self
+
+    def release(self, connection: object) -> None:
+        pass
+
+    def pack_command(self, *command: Any) -> Any:
         if command[0] == "SET":
             self._data = command[2]
-            return b"OK"
+        return command
+
+    def send_packed_command(self, command: object) -> None:
+        pass
+
+    def read_response(self, **options: object) -> bytes:
         return self._data
 
 
 class _AsyncInstant(_Instant):
     @override
-    async def execute_command(self, *command: Any, **options: Any) -> Any:
-        return super().execute_command(*command, **options)
+    async def get_connection(self) -> Any:
+        return self
+
+    @override
+    async def release(self, connection: object) -> None:
+        pass
+
+    async def send_command(self, *command: Any) -> None:
+        self.pack_command(*command)
+
+    @override
+    async def read_response(self, **options: object) -> bytes:
+        return self._data
 
 
 def _instant(bench: Bench, side: str) -> None:
     bench.title(f"RedisStore over a client that answers at once, {side}: all that is ours")
-    client = _Instant() if side == "sync" else _AsyncInstant()
-    store = _store(side, "redis", "RedisStore", client=client)
+    driver = import_module(f"kv_core.{side}._drivers.resp")
+    server = import_module(f"kv_core.{side}.stores._redis_server").Server
+    borrowed = import_module(f"kv_core.{side}._runtime").Borrowed
+    store = _store(side, "redis", "RedisStore")
+    store._clients = borrowed(server(driver.Client(_Instant() if side == "sync" else _AsyncInstant(), 32, ())))
     bench.time("put", partial(store.put, KEY, VALUE), aim=1.5 if side == "sync" else 2.6)
     bench.time("get", partial(store.get, KEY), aim=0.7 if side == "sync" else 1.9)
 
