@@ -45,13 +45,15 @@ return found""")
 """The bytes and the milliseconds left of each key, as of one moment."""
 
 WRITE_MANY: Final = _script("""\
-for i, key in ipairs(KEYS) do
-  local ttl = ARGV[2 * i]
-  if ttl == '0' then redis.call('SET', key, ARGV[2 * i - 1])
-  else redis.call('SET', key, ARGV[2 * i - 1], 'PX', ttl) end
+local call, keys, argv = redis.call, KEYS, ARGV
+local count = #keys
+local one = #argv == count + 1 and argv[count + 1]
+for i = 1, count do
+  local ttl = one or argv[count + i]
+  if ttl == '0' then call('SET', keys[i], argv[i]) else call('PSETEX', keys[i], ttl, argv[i]) end
 end
-return #KEYS""")
-"""Put many, each with its ttl. ARGV: bytes and milliseconds (0: no expiry) of each key."""
+return count""")
+"""Put many. ARGV: the bytes of each key, then the milliseconds (0: no expiry) of each, or once for all."""
 
 NOT_A_COUNTER: Final = "KVNOTCOUNTER"
 

@@ -86,9 +86,7 @@ class Server(Link):
     @override
     async def write_many(self, names: Sequence[str], data: Sequence[bytes], ends: Sequence[int]) -> Failures:
         if any(ends):
-            await self.evaluate(
-                scripts.WRITE_MANY, names, [part for pair in zip(data, ends, strict=True) for part in pair]
-            )
+            await self.evaluate(scripts.WRITE_MANY, names, [*data, *(ends if len(set(ends)) > 1 else ends[:1])])
         else:
             await self.execute("MSET", *[part for pair in zip(names, data, strict=True) for part in pair])
         return {}

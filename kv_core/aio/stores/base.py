@@ -112,10 +112,8 @@ class BaseStore(Backend, AsyncStore):
         check_keys(keys)
         check_values(keys, values)
         ttls = each_ttl(ttl, len(keys))
-        writes = {
-            key: Write(key, self._dump(collection, key, value, seconds), seconds)
-            for key, value, seconds in zip(keys, values, ttls, strict=True)
-        }
+        data = self._dump_many(collection, keys, values, ttls)
+        writes = {write.key: write for write in map(Write, keys, data, ttls)}
         if writes:
             await self._write_many(collection, list(writes.values()))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, ClassVar, NamedTuple, ParamSpec, TypeVar
 
 from kv_core import codec
@@ -147,6 +148,20 @@ class Backend:
         """Encode an entry that is put now."""
         now = self._clock.now()
         ends = (kept.expires_at if kept else None) if isinstance(ttl, Keep) else expiry(now, ttl)
+        return self._encode(collection, key, value, now, ends)
+
+    def _dump_many(
+        self, collection: str, keys: Sequence[str], values: Sequence[dict[str, Any]], ttls: Sequence[float | None]
+    ) -> list[bytes]:
+        """Encode entries that are put now, all at one moment."""
+        now = self._clock.now()
+        ends = {ttl: expiry(now, ttl) for ttl in set(ttls)}
+        return [
+            self._encode(collection, key, value, now, ends[ttl])
+            for key, value, ttl in zip(keys, values, ttls, strict=True)
+        ]
+
+    def _encode(self, collection: str, key: str, value: dict[str, Any], now: datetime, ends: datetime | None) -> bytes:
         data = codec.encode(
             Entry(collection=collection, created_at=now, expires_at=ends, key=key, value=value, version=VERSION)
         )

@@ -218,7 +218,9 @@ class RedisBase(BaseStore, Generic[R]):
     def _write_many(self, collection: str, writes: Sequence[Write]) -> None:
         keys = {address.encode(collection, write.key): write.key for write in writes}
         data = [write.data for write in writes]
-        ends = [0 if write.ttl is None else milliseconds(write.ttl) for write in writes]
+        ttls = [write.ttl for write in writes]
+        lasts = {ttl: 0 if ttl is None else milliseconds(ttl) for ttl in set(ttls)}
+        ends = [lasts[ttl] for ttl in ttls]
         link = self._link()
         self._check(collection, keys, self._call(collection, None, link.write_many, list(keys), data, ends))
 

@@ -87,7 +87,7 @@ class Server(Link):
     @override
     def write_many(self, names: Sequence[str], data: Sequence[bytes], ends: Sequence[int]) -> Failures:
         if any(ends):
-            self.evaluate(scripts.WRITE_MANY, names, [part for pair in zip(data, ends, strict=True) for part in pair])
+            self.evaluate(scripts.WRITE_MANY, names, [*data, *(ends if len(set(ends)) > 1 else ends[:1])])
         else:
             self.execute("MSET", *[part for pair in zip(names, data, strict=True) for part in pair])
         return {}

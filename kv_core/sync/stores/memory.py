@@ -84,6 +84,12 @@ class MemoryStore(BaseStore):
         return data
 
     @override
+    def _dump_many(
+        self, collection: str, keys: Sequence[str], values: Sequence[dict[str, Any]], ttls: Sequence[float | None]
+    ) -> list[bytes]:
+        return [self._dump(collection, key, value, None) for key, value in zip(keys, values, strict=True)]
+
+    @override
     def _load(self, data: bytes, collection: str, key: str) -> dict[str, Any]:
         return codec.decode_value(data)
 
