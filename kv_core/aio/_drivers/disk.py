@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import threading
 import weakref
 from collections import deque
@@ -244,11 +245,15 @@ class _Worker:
             _deliver(batch)
 
     def _work(self, batch: list[_Job]) -> None:
+        known = self._databases.get
         for job in batch:
             if job.future.done() or job.fn is _nothing:
                 continue
             try:
-                patiently(job.end - _MARGIN, partial(self._check, job), self._do, job)
+                try:
+                    job.result = job.fn(known(job.place) or self._open(job.place, job.make), *job.args)
+                except sqlite3.OperationalError:  # locked; or it comes again
+                    patiently(job.end - _MARGIN, partial(self._check, job), self._do, job)
             except BaseException as error:  # noqa: BLE001 - it is the caller's
                 job.error = error
 
