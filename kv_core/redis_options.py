@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import quote, unquote, urlsplit
@@ -215,3 +215,23 @@ def known_options(*classes: type, parsers: Mapping[str, Any]) -> frozenset[str]:
         for ancestor in kind.__mro__[:-1]:
             names |= set(inspect.signature(vars(ancestor).get("__init__", object.__init__)).parameters)
     return frozenset(names - {"self", "args", "kwargs", "connection_class", "parser_class", "encoder_class"})
+
+
+def encoded(command: Sequence[Any]) -> list[Any]:
+    """Return a command whose text is UTF-8, whatever encoding the client has."""
+    return [word.encode() if isinstance(word, str) else word for word in command]
+
+
+def check_client(store: str, client: object, *kinds: type[Any]) -> None:
+    """Refuse what is no client of the store's library and side.
+
+    Raises:
+        ConfigurationError: It is of none of these classes.
+    """
+    if not isinstance(client, kinds):
+        wanted = " or ".join(map(_named, kinds))
+        raise ConfigurationError(f"{store}: client= is a {wanted}, not a {_named(type(client))}.")
+
+
+def _named(kind: type[Any]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"

@@ -13,7 +13,16 @@ from typing_extensions import override
 from kv_core.deadline import mark_unsent
 from kv_core.errors import ConfigurationError, StoreClosedError
 from kv_core.redis_cluster import Nodes, parts
-from kv_core.redis_options import MAX_CONNECTIONS, NUMBERS, Dialect, Place, known_options, place
+from kv_core.redis_options import (
+    MAX_CONNECTIONS,
+    NUMBERS,
+    Dialect,
+    Place,
+    check_client,
+    encoded,
+    known_options,
+    place,
+)
 
 R = TypeVar("R")
 
@@ -129,11 +138,11 @@ class _Borrowed(Client):
 
     @override
     async def _send(self, *command: Any) -> Any:
-        return await super()._send(*_encoded(command))
+        return await super()._send(*encoded(command))
 
     @override
     async def _send_all(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        return await super()._send_all([_encoded(command) for command in commands])
+        return await super()._send_all([encoded(command) for command in commands])
 
     async def _connected(self) -> Any:
         try:
@@ -141,15 +150,6 @@ class _Borrowed(Client):
         except BaseException as error:
             mark_unsent(error)
             raise
-
-
-def _encoded(command: Sequence[Any]) -> list[Any]:
-    """Return a command whose text is UTF-8, whatever encoding the client has."""
-    return [word.encode() if isinstance(word, str) else word for word in command]
-
-
-def _named(kind: type[Any]) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 @dataclass
@@ -200,7 +200,7 @@ class Library(Generic[R]):
 
     def nodes(self, client: R) -> Nodes | None:
         """Return what a cluster client of the user's tells about its nodes; None if it is not a client of a cluster."""
-        self._check(client)
+        check_client(self.dialect.store, client, self.redis, self.cluster)
         if not isinstance(client, self.cluster):
             return None
         manager: Any = getattr(client, "nodes_manager")  # noqa: B009 - it has no types
@@ -241,11 +241,6 @@ class Library(Generic[R]):
         """Use a client that the user made, and no more connections than its pool allows."""
         allowed: int = getattr(client.connection_pool, "max_connections", MAX_CONNECTIONS)
         return _Borrowed(client, min(allowed, MAX_CONNECTIONS), self.errors.ResponseError, self.taking)
-
-    def _check(self, client: object) -> None:
-        if not isinstance(client, (self.redis, self.cluster)):
-            wanted = " or ".join(_named(kind) for kind in (self.redis, self.cluster))
-            raise ConfigurationError(f"{self.dialect.store}: client= is a {wanted}, not a {_named(type(client))}.")
 
     def _sentinel(self, url: str, seconds: float) -> Any:
         options = self._options(url)

@@ -16,7 +16,16 @@ from typing_extensions import override
 from kv_core.deadline import left, mark_unsent
 from kv_core.errors import ConfigurationError, StoreClosedError, StoreTimeoutError
 from kv_core.redis_cluster import Nodes, parts
-from kv_core.redis_options import MAX_CONNECTIONS, NUMBERS, Dialect, Place, known_options, place
+from kv_core.redis_options import (
+    MAX_CONNECTIONS,
+    NUMBERS,
+    Dialect,
+    Place,
+    check_client,
+    encoded,
+    known_options,
+    place,
+)
 
 R = TypeVar("R")
 
@@ -162,11 +171,11 @@ class _Borrowed(Client):
 
     @override
     def _send(self, *command: Any) -> Any:
-        return super()._send(*_encoded(command))
+        return super()._send(*encoded(command))
 
     @override
     def _send_all(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        return super()._send_all([_encoded(command) for command in commands])
+        return super()._send_all([encoded(command) for command in commands])
 
     def _connected(self) -> Any:
         pool = self._redis.connection_pool
@@ -220,11 +229,6 @@ class _Borrowed(Client):
         self._redis.connection_pool.release(connection)
 
 
-def _encoded(command: Sequence[Any]) -> list[Any]:
-    """Return a command whose text is UTF-8, whatever encoding the client has."""
-    return [word.encode() if isinstance(word, str) else word for word in command]
-
-
 def _rests(used: Any) -> bool:
     """Say whether a socket is open, and nothing has come on it: a reply, or that the server hung up."""
     try:
@@ -236,10 +240,6 @@ def _rests(used: Any) -> bool:
 def _socket_of(connection: Any) -> Any:
     """Return a connection's socket, also through the one that redis-py puts around it where it caches."""
     return getattr(connection, "_conn", connection)._sock
-
-
-def _named(kind: type[Any]) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 @dataclass
@@ -287,7 +287,7 @@ class Library(Generic[R]):
 
     def nodes(self, client: R) -> Nodes | None:
         """Return what a cluster client of the user's tells about its nodes; None if it is not a client of a cluster."""
-        self._check(client)
+        check_client(self.dialect.store, client, self.redis, self.cluster)
         if not isinstance(client, self.cluster):
             return None
         manager: Any = getattr(client, "nodes_manager")  # noqa: B009 - it has no types
@@ -330,11 +330,6 @@ class Library(Generic[R]):
         """Use a client that the user made, and no more connections than its pool allows."""
         allowed: int = getattr(client.connection_pool, "max_connections", MAX_CONNECTIONS)
         return _Borrowed(client, min(allowed, MAX_CONNECTIONS), self.errors.ResponseError, self.taking)
-
-    def _check(self, client: object) -> None:
-        if not isinstance(client, (self.redis, self.cluster)):
-            wanted = " or ".join(_named(kind) for kind in (self.redis, self.cluster))
-            raise ConfigurationError(f"{self.dialect.store}: client= is a {wanted}, not a {_named(type(client))}.")
 
     def _sentinel(self, url: str, seconds: float) -> Any:
         options = self._options(url)
